@@ -1,0 +1,54 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestReadEvents(t *testing.T) {
+	in := `{"Action":"output","Package":"p","Test":"TestA","Output":"--- PASS: TestA\n"}
+{"Action":"pass","Package":"p","Test":"TestA"}
+{"Action":"output","Package":"p","Test":"TestB","Output":"--- SKIP: TestB\n"}
+{"Action":"skip","Package":"p","Test":"TestB"}
+{"Action":"output","Package":"p","Test":"TestC/x","Output":"why\n"}
+{"Action":"fail","Package":"p","Test":"TestC/x"}
+{"Action":"output","Package":"p","Output":"PASS\n"}
+{"Action":"output","Package":"p","Output":"ok  \tp\t0.1s\n"}
+{"Action":"pass","Package":"p"}
+{"Action":"skip","Package":"q"}
+not json
+`
+	var w strings.Builder
+	skips, failed := readEvents(strings.NewReader(in), &w)
+	if d := cmp.Diff([]string{"p TestB"}, skips); d != "" {
+		t.Errorf("skips: %s", d)
+	}
+	if d := cmp.Diff([]string{"p TestC/x"}, failed); d != "" {
+		t.Errorf("failed: %s", d)
+	}
+	if d := cmp.Diff("--- SKIP: TestB\nwhy\nok  \tp\t0.1s\nnot json\n", w.String()); d != "" {
+		t.Errorf("printed: %s", d)
+	}
+}
+
+func TestParseTargets(t *testing.T) {
+	got := parseTargets("FuzzA\nFuzzB\nok  \tx/y\t0.01s\n?   \tx/z\t[no test files]\nok  \tx/w\t0.01s\nFuzzC\nok  \tx/v\t0.01s\n")
+	want := []target{{"x/y", "FuzzA"}, {"x/y", "FuzzB"}, {"x/v", "FuzzC"}}
+	if d := cmp.Diff(want, got, cmp.AllowUnexported(target{})); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestChoose(t *testing.T) {
+	if _, err := choose([]string{"nonsense"}); err == nil {
+		t.Error("an unknown stage was accepted")
+	}
+	all, err := choose(nil)
+	if err != nil || len(all) != len(stages())-2 {
+		t.Errorf("choose(nil) = %d stages, %v", len(all), err)
+	}
+}
