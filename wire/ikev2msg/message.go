@@ -6,6 +6,7 @@
 package ikev2msg
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -126,11 +127,9 @@ func parsePayload(g isakmp.Generic, base int) (Payload, error) {
 // Append appends the message and sets its NextPayload and Length, whatever they were.
 func (m *Message) Append(dst []byte) []byte {
 	first, body := AppendPayloads(nil, m.Payloads)
-	h := m.Header
-	h.NextPayload = uint8(first)
-	h.Length = uint32(isakmp.HeaderLen + len(body))
-	m.Header.NextPayload, m.Header.Length = h.NextPayload, h.Length
-	dst = h.Append(dst)
+	m.NextPayload = uint8(first)
+	m.Length = uint32(isakmp.HeaderLen + len(body))
+	dst = m.Header.Append(dst)
 	return append(dst, body...)
 }
 
@@ -166,15 +165,32 @@ func (m *Message) Summary() string {
 	if m.Response() {
 		kind = "resp"
 	}
-	return fmt.Sprintf("%s %s %d %s", Exchange(m.Exchange), kind, m.MessageID, SummaryOf(m.Payloads))
+	return fmt.Sprintf("%s %s %d %s", Exchange(m.Exchange), kind, m.MessageID, summaryOf(m.Payloads, m.suffix()))
+}
+
+// suffix tells KEi from KEr and Ni from Nr, which have one payload type each: a request is the exchange initiator's.
+func (m *Message) suffix() string {
+	if m.Response() {
+		return "r"
+	}
+	return "i"
 }
 
 // SummaryOf is a list of payloads in braces.
-func SummaryOf(payloads []Payload) string {
+func SummaryOf(payloads []Payload) string { return summaryOf(payloads, "") }
+
+func summaryOf(payloads []Payload, suffix string) string {
 	parts := make([]string, 0, len(payloads)+2)
 	parts = append(parts, "{")
 	for _, p := range payloads {
-		parts = append(parts, p.summary())
+		switch s := p.summary(); p.(type) {
+		case *KE:
+			parts = append(parts, s+suffix)
+		case *Nonce:
+			parts = append(parts, s[:1]+cmp.Or(suffix, s[1:]))
+		default:
+			parts = append(parts, s)
+		}
 	}
 	return strings.Join(append(parts, "}"), " ")
 }

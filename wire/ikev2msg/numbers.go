@@ -11,10 +11,16 @@ type Exchange uint8
 
 // Exchange types.
 const (
-	IKESAInit     Exchange = 34
-	IKEAuth       Exchange = 35
-	CreateChildSA Exchange = 36
-	Informational Exchange = 37
+	IKESAInit       Exchange = 34
+	IKEAuth         Exchange = 35
+	CreateChildSA   Exchange = 36
+	Informational   Exchange = 37
+	IKESessionRes   Exchange = 38 // RFC 5723
+	GSAAuth         Exchange = 39 // RFC 9838
+	GSARegistration Exchange = 40
+	GSARekey        Exchange = 41
+	IKEIntermediate Exchange = 43 // RFC 9242
+	IKEFollowupKE   Exchange = 44 // RFC 9370
 )
 
 func (e Exchange) String() string {
@@ -27,6 +33,18 @@ func (e Exchange) String() string {
 		return "CREATE_CHILD_SA"
 	case Informational:
 		return "INFORMATIONAL"
+	case IKESessionRes:
+		return "IKE_SESSION_RESUME"
+	case GSAAuth:
+		return "GSA_AUTH"
+	case GSARegistration:
+		return "GSA_REGISTRATION"
+	case GSARekey:
+		return "GSA_REKEY"
+	case IKEIntermediate:
+		return "IKE_INTERMEDIATE"
+	case IKEFollowupKE:
+		return "IKE_FOLLOWUP_KE"
 	}
 	return fmt.Sprintf("EXCHANGE_%d", uint8(e))
 }
@@ -96,9 +114,6 @@ func (t PayloadType) String() string {
 	return fmt.Sprintf("PAYLOAD_%d", uint8(t))
 }
 
-// known reports whether the payload type has a codec here.
-func (t PayloadType) known() bool { return t >= TypeSA && t <= TypeEAP || t == TypeSKF }
-
 // Protocol is a Security Protocol Identifier (RFC 7296, Section 3.3.1).
 type Protocol uint8
 
@@ -136,126 +151,20 @@ const (
 	TransformESN   TransformType = 5
 )
 
-// NotifyType is a Notify Message Type (RFC 7296, Section 3.10.1). Below 16384 it is an error.
-type NotifyType uint16
-
-// Error notifies.
-const (
-	UnsupportedCriticalPayload NotifyType = 1
-	InvalidIKESPI              NotifyType = 4
-	InvalidMajorVersion        NotifyType = 5
-	InvalidSyntax              NotifyType = 7
-	InvalidMessageID           NotifyType = 9
-	InvalidSPI                 NotifyType = 11
-	NoProposalChosen           NotifyType = 14
-	InvalidKEPayload           NotifyType = 17
-	AuthenticationFailed       NotifyType = 24
-	SinglePairRequired         NotifyType = 34
-	NoAdditionalSAs            NotifyType = 35
-	InternalAddressFailure     NotifyType = 36
-	FailedCPRequired           NotifyType = 37
-	TSUnacceptable             NotifyType = 38
-	InvalidSelectors           NotifyType = 39
-	TemporaryFailure           NotifyType = 43
-	ChildSANotFound            NotifyType = 44
-)
-
-// Status notifies.
-const (
-	InitialContact            NotifyType = 16384
-	SetWindowSize             NotifyType = 16385
-	AdditionalTSPossible      NotifyType = 16386
-	IPCOMPSupported           NotifyType = 16387
-	NATDetectionSourceIP      NotifyType = 16388
-	NATDetectionDestinationIP NotifyType = 16389
-	Cookie                    NotifyType = 16390
-	UseTransportMode          NotifyType = 16391
-	HTTPCertLookupSupported   NotifyType = 16392
-	RekeySA                   NotifyType = 16393
-	ESPTFCPaddingNotSupported NotifyType = 16394
-	NonFirstFragmentsAlso     NotifyType = 16395
-	MOBIKESupported           NotifyType = 16396
-	EAPOnlyAuthentication     NotifyType = 16417
-	IKEv2FragmentationSupport NotifyType = 16430
-	SignatureHashAlgorithms   NotifyType = 16431
-	IntermediateExchangeSupp  NotifyType = 16438
-)
-
-// Error reports whether the notify says that something failed.
-func (n NotifyType) Error() bool { return n < InitialContact }
-
-func (n NotifyType) String() string {
-	switch n {
-	case UnsupportedCriticalPayload:
-		return "UNSUPPORTED_CRITICAL_PAYLOAD"
-	case InvalidIKESPI:
-		return "INVALID_IKE_SPI"
-	case InvalidMajorVersion:
-		return "INVALID_MAJOR_VERSION"
-	case InvalidSyntax:
-		return "INVALID_SYNTAX"
-	case InvalidMessageID:
-		return "INVALID_MESSAGE_ID"
-	case InvalidSPI:
-		return "INVALID_SPI"
-	case NoProposalChosen:
-		return "NO_PROPOSAL_CHOSEN"
-	case InvalidKEPayload:
-		return "INVALID_KE_PAYLOAD"
-	case AuthenticationFailed:
-		return "AUTHENTICATION_FAILED"
-	case SinglePairRequired:
-		return "SINGLE_PAIR_REQUIRED"
-	case NoAdditionalSAs:
-		return "NO_ADDITIONAL_SAS"
-	case InternalAddressFailure:
-		return "INTERNAL_ADDRESS_FAILURE"
-	case FailedCPRequired:
-		return "FAILED_CP_REQUIRED"
-	case TSUnacceptable:
-		return "TS_UNACCEPTABLE"
-	case InvalidSelectors:
-		return "INVALID_SELECTORS"
-	case TemporaryFailure:
-		return "TEMPORARY_FAILURE"
-	case ChildSANotFound:
-		return "CHILD_SA_NOT_FOUND"
-	case InitialContact:
-		return "INITIAL_CONTACT"
-	case SetWindowSize:
-		return "SET_WINDOW_SIZE"
-	case AdditionalTSPossible:
-		return "ADDITIONAL_TS_POSSIBLE"
-	case IPCOMPSupported:
-		return "IPCOMP_SUPPORTED"
-	case NATDetectionSourceIP:
-		return "NAT_DETECTION_SOURCE_IP"
-	case NATDetectionDestinationIP:
-		return "NAT_DETECTION_DESTINATION_IP"
-	case Cookie:
-		return "COOKIE"
-	case UseTransportMode:
-		return "USE_TRANSPORT_MODE"
-	case HTTPCertLookupSupported:
-		return "HTTP_CERT_LOOKUP_SUPPORTED"
-	case RekeySA:
-		return "REKEY_SA"
-	case ESPTFCPaddingNotSupported:
-		return "ESP_TFC_PADDING_NOT_SUPPORTED"
-	case NonFirstFragmentsAlso:
-		return "NON_FIRST_FRAGMENTS_ALSO"
-	case MOBIKESupported:
-		return "MOBIKE_SUPPORTED"
-	case EAPOnlyAuthentication:
-		return "EAP_ONLY_AUTHENTICATION"
-	case IKEv2FragmentationSupport:
-		return "IKEV2_FRAGMENTATION_SUPPORTED"
-	case SignatureHashAlgorithms:
-		return "SIGNATURE_HASH_ALGORITHMS"
-	case IntermediateExchangeSupp:
-		return "INTERMEDIATE_EXCHANGE_SUPPORTED"
+func (t TransformType) String() string {
+	switch t {
+	case TransformEncr:
+		return "ENCR"
+	case TransformPRF:
+		return "PRF"
+	case TransformInteg:
+		return "INTEG"
+	case TransformKE:
+		return "KE"
+	case TransformESN:
+		return "ESN"
 	}
-	return fmt.Sprintf("NOTIFY_%d", uint16(n))
+	return fmt.Sprintf("TRANSFORM_%d", uint8(t))
 }
 
 // Configuration payload types and attributes (RFC 7296, Section 3.15).
@@ -277,8 +186,80 @@ const (
 	AttrIP4Subnet          = 13
 	AttrSupported          = 14
 	AttrIP6Subnet          = 15
-	AttrDNSDomain          = 25
+	AttrMIP6HomePrefix     = 16 // RFC 5026
+	AttrIP6Link            = 17 // RFC 5739
+	AttrIP6Prefix          = 18
+	AttrHomeAgentAddress   = 19 // 3GPP TS 24.302
+	AttrPCSCFIP4           = 20 // RFC 7651
+	AttrPCSCFIP6           = 21
+	AttrFTTKAT             = 22 // 3GPP TS 24.302
+	AttrExternalSourceIP4  = 23
+	AttrTimeoutForLiveness = 24
+	AttrDNSDomain          = 25 // RFC 8598
+	AttrDNSSECTA           = 26
+	AttrEncDNSIP4          = 27 // RFC 9464
+	AttrEncDNSIP6          = 28
+	AttrEncDNSDigestInfo   = 29
 )
+
+// AttributeName is a word for a configuration attribute.
+func AttributeName(kind uint16) string {
+	switch kind {
+	case AttrIP4Address:
+		return "INTERNAL_IP4_ADDRESS"
+	case AttrIP4Netmask:
+		return "INTERNAL_IP4_NETMASK"
+	case AttrIP4DNS:
+		return "INTERNAL_IP4_DNS"
+	case AttrIP4NBNS:
+		return "INTERNAL_IP4_NBNS"
+	case AttrIP4DHCP:
+		return "INTERNAL_IP4_DHCP"
+	case AttrApplicationVersion:
+		return "APPLICATION_VERSION"
+	case AttrIP6Address:
+		return "INTERNAL_IP6_ADDRESS"
+	case AttrIP6DNS:
+		return "INTERNAL_IP6_DNS"
+	case AttrIP6DHCP:
+		return "INTERNAL_IP6_DHCP"
+	case AttrIP4Subnet:
+		return "INTERNAL_IP4_SUBNET"
+	case AttrSupported:
+		return "SUPPORTED_ATTRIBUTES"
+	case AttrIP6Subnet:
+		return "INTERNAL_IP6_SUBNET"
+	case AttrMIP6HomePrefix:
+		return "MIP6_HOME_PREFIX"
+	case AttrIP6Link:
+		return "INTERNAL_IP6_LINK"
+	case AttrIP6Prefix:
+		return "INTERNAL_IP6_PREFIX"
+	case AttrHomeAgentAddress:
+		return "HOME_AGENT_ADDRESS"
+	case AttrPCSCFIP4:
+		return "P_CSCF_IP4_ADDRESS"
+	case AttrPCSCFIP6:
+		return "P_CSCF_IP6_ADDRESS"
+	case AttrFTTKAT:
+		return "FTT_KAT"
+	case AttrExternalSourceIP4:
+		return "EXTERNAL_SOURCE_IP4_NAT_INFO"
+	case AttrTimeoutForLiveness:
+		return "TIMEOUT_PERIOD_FOR_LIVENESS_CHECK"
+	case AttrDNSDomain:
+		return "INTERNAL_DNS_DOMAIN"
+	case AttrDNSSECTA:
+		return "INTERNAL_DNSSEC_TA"
+	case AttrEncDNSIP4:
+		return "ENCDNS_IP4"
+	case AttrEncDNSIP6:
+		return "ENCDNS_IP6"
+	case AttrEncDNSDigestInfo:
+		return "ENCDNS_DIGEST_INFO"
+	}
+	return fmt.Sprintf("ATTRIBUTE_%d", kind)
+}
 
 // CertEncodingX509Signature is the one certificate encoding that is understood (RFC 7296, Section 3.6).
 const CertEncodingX509Signature = 4

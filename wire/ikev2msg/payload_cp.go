@@ -49,9 +49,33 @@ func parseCP(b []byte) (*CP, error) {
 		}
 		a := Attribute{Kind: r.U16("attribute type") & 0x7fff}
 		a.Value = r.Bytes("attribute value", int(r.U16("attribute length")))
+		if r.Err() == nil && !a.validLen() {
+			return nil, fmt.Errorf("attribute %s: length %d", AttributeName(a.Kind), len(a.Value))
+		}
 		p.Attributes = append(p.Attributes, a)
 	}
 	return p, r.Err()
+}
+
+// validLen holds the lengths of RFC 7296, Section 3.15.1; attributes that are not of that table may have any.
+func (a Attribute) validLen() bool {
+	n := len(a.Value)
+	switch a.Kind {
+	case AttrIP4Address, AttrIP4Netmask, AttrIP4DNS, AttrIP4NBNS, AttrIP4DHCP:
+		return n == 0 || n == 4
+	case AttrIP6DNS, AttrIP6DHCP:
+		return n == 0 || n == 16
+	case AttrIP6Address:
+		// Deviation: some clients leave the prefix length out.
+		return n == 0 || n == 17 || n == 16
+	case AttrIP4Subnet:
+		return n == 0 || n == 8
+	case AttrIP6Subnet:
+		return n == 0 || n == 17
+	case AttrSupported:
+		return n%2 == 0
+	}
+	return true
 }
 
 func (p *CP) append(dst []byte) []byte {

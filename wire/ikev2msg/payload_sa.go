@@ -68,10 +68,6 @@ func parseSA(b []byte) (*SA, error) {
 		if err != nil {
 			return nil, err
 		}
-		// RFC 7296, Section 3.3.1: the first is 1, and each is one more than the one before.
-		if int(p.Number) != len(sa.Proposals)+1 {
-			return nil, fmt.Errorf("proposal number %d, expected %d", p.Number, len(sa.Proposals)+1)
-		}
 		sa.Proposals = append(sa.Proposals, p)
 		b = b[n:]
 		switch last {
@@ -85,7 +81,21 @@ func parseSA(b []byte) (*SA, error) {
 	if len(b) > 0 {
 		return nil, fmt.Errorf("%d octets behind the last proposal", len(b))
 	}
-	return sa, nil
+	return sa, sa.checkNumbers()
+}
+
+// checkNumbers: the first proposal is 1, and each is one more than the one before; the one proposal of an answer has
+// the number of the offer's proposal that it accepts (RFC 7296, Section 3.3.1).
+func (sa *SA) checkNumbers() error {
+	if len(sa.Proposals) == 1 && sa.Proposals[0].Number != 0 {
+		return nil
+	}
+	for i, p := range sa.Proposals {
+		if int(p.Number) != i+1 {
+			return fmt.Errorf("proposal number %d, expected %d", p.Number, i+1)
+		}
+	}
+	return nil
 }
 
 func parseProposal(b []byte) (Proposal, error) {

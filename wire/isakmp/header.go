@@ -17,7 +17,7 @@ const (
 	GenericLen = 4
 	// MaxPayloads bounds the payloads of a chain: a message with the most certificates allowed has fewer than 40.
 	MaxPayloads = 64
-	// MaxMessage bounds a message in octets: what a UDP datagram can carry.
+	// MaxMessage bounds a message in octets, reassembled ones too: what a UDP datagram can carry.
 	MaxMessage = 65535
 )
 
@@ -82,6 +82,9 @@ type Generic struct {
 // Walk reads the chain that begins with type first and fills b exactly. stop ends the chain: after a payload for which
 // it returns true (the Encrypted payload is the last of its message and its Next is the first inside) nothing follows.
 func Walk(first uint8, b []byte, stop func(uint8) bool) ([]Generic, error) {
+	if len(b) > MaxMessage {
+		return nil, fmt.Errorf("payloads: %d octets, expected at most %d", len(b), MaxMessage)
+	}
 	var list []Generic
 	at := 0
 	for next := first; next != 0; {
