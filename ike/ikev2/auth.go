@@ -1,0 +1,36 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+// What the AUTH payload covers and the shared key's AUTH value (RFC 7296, Section 2.15).
+
+package ikev2
+
+import (
+	"slices"
+
+	"github.com/natterjack/natterjack/crypt/secret"
+	"github.com/natterjack/natterjack/crypt/suite"
+)
+
+// Authentication methods (RFC 7296, Section 3.8; RFC 7427, Section 3).
+const (
+	methodRSA     = 1
+	methodPSK     = 2
+	methodDigital = 14
+)
+
+// authOctets is InitiatorSignedOctets or ResponderSignedOctets: the side's first message, the other side's nonce, and
+// prf(SK_p, RestOfIDPayload).
+func authOctets(firstMessage, nonce []byte, prf suite.PRF, skP secret.Key, idBody []byte) []byte {
+	return slices.Concat(firstMessage, nonce, prf.Sum(skP, idBody))
+}
+
+// pskAuth is prf(prf(Shared Secret, "Key Pad for IKEv2"), octets).
+func pskAuth(prf suite.PRF, psk secret.Key, octets []byte) []byte {
+	pad := secret.New(prf.Sum(psk, []byte("Key Pad for IKEv2")))
+	defer pad.Wipe()
+	return prf.Sum(pad, octets)
+}
+
+// hashAlgorithms are offered in SIGNATURE_HASH_ALGORITHMS: SHA2-256, SHA2-384, SHA2-512, Identity (RFC 7427, Section 4;
+// RFC 8420, Section 2). SHA-1 is not among them.
+func hashAlgorithms() []uint16 { return []uint16{2, 3, 4, 5} }
