@@ -1,0 +1,140 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+// The expressions of our rules: each function is one condition or one verdict, as nft(8) would write it.
+
+package firewall
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// ifNameSize is IFNAMSIZ: names are compared with their padding.
+	ifNameSize = 16
+	// ndFirst to ndLast are the ICMPv6 types of neighbour discovery (RFC 4861, Section 4).
+	ndFirst, ndLast = 133, 137
+	// ndHopLimit proves that a message came from the link itself (RFC 4861, Section 7.1.1).
+	ndHopLimit = 255
+)
+
+func rule(parts ...[]expr.Any) []expr.Any { return slices.Concat(parts...) }
+
+func accept() []expr.Any { return []expr.Any{&expr.Verdict{Kind: expr.VerdictAccept}} }
+
+func drop() []expr.Any { return []expr.Any{&expr.Counter{}, &expr.Verdict{Kind: expr.VerdictDrop}} }
+
+func equal(data ...byte) expr.Any { return &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: data} }
+
+func native(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v) }
+
+func port(v uint16) []byte { return binary.BigEndian.AppendUint16(nil, v) }
+
+func onDevice(name string, input bool) []expr.Any {
+	key := expr.MetaKeyOIFNAME
+	if input {
+		key = expr.MetaKeyIIFNAME
+	}
+	var padded [ifNameSize]byte
+	copy(padded[:ifNameSize-1], name)
+	return []expr.Any{&expr.Meta{Key: key, Register: 1}, equal(padded[:]...)}
+}
+
+func marked(mark uint32) []expr.Any {
+	return []expr.Any{&expr.Meta{Key: expr.MetaKeyMARK, Register: 1}, equal(native(mark)...)}
+}
+
+func setMark(mark uint32) []expr.Any {
+	return []expr.Any{&expr.Immediate{Register: 1, Data: native(mark)}, &expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: 1}}
+}
+
+func toThisHost() []expr.Any {
+	return []expr.Any{&expr.Fib{Register: 1, FlagDADDR: true, ResultADDRTYPE: true}, equal(native(unix.RTN_LOCAL)...)}
+}
+
+func protocol(p uint8) []expr.Any {
+	return []expr.Any{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1}, equal(p)}
+}
+
+func udpPort(p uint16) []expr.Any {
+	return append(protocol(unix.IPPROTO_UDP), transport(2), equal(port(p)...))
+}
+
+func transport(offset uint32) expr.Any {
+	return &expr.Payload{Base: expr.PayloadBaseTransportHeader, Offset: offset, Len: 2, DestRegister: 1}
+}
+
+func between(from, to []byte) expr.Any {
+	return &expr.Range{Op: expr.CmpOpEq, Register: 1, FromData: from, ToData: to}
+}
+
+func family(v byte) []expr.Any {
+	return []expr.Any{&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1}, equal(v)}
+}
+
+// neighbourDiscovery must stay possible where a selector covers the peer's own address on the link.
+func neighbourDiscovery() []expr.Any {
+	return rule(family(unix.NFPROTO_IPV6), protocol(unix.IPPROTO_ICMPV6), []expr.Any{
+		&expr.Payload{Base: expr.PayloadBaseNetworkHeader, Offset: 7, Len: 1, DestRegister: 1}, equal(ndHopLimit),
+		&expr.Payload{Base: expr.PayloadBaseTransportHeader, Offset: 0, Len: 1, DestRegister: 1}, between([]byte{ndFirst}, []byte{ndLast}),
+	})
+}
+
+// match is the condition that a packet goes from src to dst.
+func match(src, dst Selector) []expr.Any {
+	nf, srcAt, dstAt, size := byte(unix.NFPROTO_IPV4), uint32(12), uint32(16), uint32(4)
+	if src.From.Is6() {
+		nf, srcAt, dstAt, size = unix.NFPROTO_IPV6, 8, 24, 16
+	}
+	e := rule(family(nf), address(srcAt, size, src), address(dstAt, size, dst))
+	proto := max(src.Proto, dst.Proto)
+	if proto == 0 {
+		return e
+	}
+	e = append(e, protocol(proto)...)
+	if proto == unix.IPPROTO_ICMP || proto == unix.IPPROTO_ICMPV6 {
+		// Type and code are those of the message, whoever sends it (RFC 7296, Section 3.13.1).
+		return append(e, ports(0, src)...)
+	}
+	return append(append(e, ports(0, src)...), ports(2, dst)...)
+}
+
+func address(at, size uint32, s Selector) []expr.Any {
+	e := []expr.Any{&expr.Payload{Base: expr.PayloadBaseNetworkHeader, Offset: at, Len: size, DestRegister: 1}}
+	if s.From == s.To {
+		return append(e, equal(s.From.AsSlice()...))
+	}
+	return append(e, between(s.From.AsSlice(), s.To.AsSlice()))
+}
+
+func ports(at uint32, s Selector) []expr.Any {
+	if s.PortFrom == 0 && s.PortTo == 0xffff {
+		return nil
+	}
+	return []expr.Any{transport(at), between(port(s.PortFrom), port(s.PortTo))}
+}
+
+// check refuses what cannot be a rule.
+func (p Policy) check() error {
+	for _, s := range []Selector{p.Local, p.Remote} {
+		switch {
+		case !s.From.IsValid() || s.From.Is4In6() || s.From.BitLen() != s.To.BitLen() || s.To.Less(s.From):
+			return fmt.Errorf("firewall: policy %s: %v to %v is no range", p.ID, s.From, s.To)
+		case s.PortTo < s.PortFrom:
+			return fmt.Errorf("firewall: policy %s: ports %d to %d are no range", p.ID, s.PortFrom, s.PortTo)
+		}
+	}
+	switch {
+	case p.Local.From.BitLen() != p.Remote.From.BitLen():
+		return fmt.Errorf("firewall: policy %s: two address families", p.ID)
+	case p.Local.Proto != p.Remote.Proto && p.Local.Proto != 0 && p.Remote.Proto != 0:
+		return fmt.Errorf("firewall: policy %s: two protocols", p.ID)
+	case p.ID == "":
+		return fmt.Errorf("firewall: policy without a name")
+	}
+	return nil
+}

@@ -1,0 +1,285 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+// The table on Linux. Three chains: "mark" puts our mark on the peer's datagrams before the reverse-path check, "in" and
+// "out" judge what did not come through the tunnel. The table is rebuilt in one transaction at each change, so that no
+// packet ever meets half of it. It is not owned by our socket on purpose: if the daemon dies, cleartext stays out.
+
+package firewall
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"github.com/google/nftables/userdata"
+	"golang.org/x/sys/unix"
+
+	"github.com/natterjack/natterjack/port/store"
+)
+
+// prefix begins the names of all our tables.
+const prefix = "natterjack-"
+
+// nameLimit is NFT_TABLE_MAXNAMELEN with room for the prefix.
+const nameLimit = 200
+
+// Table is our table in the kernel. Its methods are safe for concurrent use.
+type Table struct {
+	opts Options
+	name string
+
+	mu       sync.Mutex // protects all following fields
+	policies []Policy   // by priority, then by age
+	ports    []uint16
+	id       store.ID
+	closed   bool
+}
+
+// Open makes the table, replacing what a crash left of one with the same name. The error is *Unavailable where the
+// system cannot have it.
+func Open(o Options) (*Table, error) {
+	if err := checkName(o.Instance); err != nil {
+		return nil, err
+	}
+	t := &Table{opts: o, name: prefix + o.Instance, ports: slices.Clone(o.Ports)}
+	id, err := o.Journal.Record(store.Undo{Kind: KindTable, Name: t.name})
+	if err != nil {
+		return nil, err
+	}
+	t.id = id
+	if err := t.rebuild(); err != nil {
+		return nil, &Unavailable{errors.Join(err, o.Journal.Done(id))}
+	}
+	return t, nil
+}
+
+// checkName holds an instance to what nft(8) can also type.
+func checkName(s string) error {
+	if s == "" || len(s) > nameLimit {
+		return fmt.Errorf("instance: %d octets, want 1 to %d", len(s), nameLimit)
+	}
+	for _, c := range s {
+		if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", c) {
+			return fmt.Errorf("instance %q: letters, digits, dot, dash and underscore only", s)
+		}
+	}
+	return nil
+}
+
+// Name is the table's name, of family inet.
+func (t *Table) Name() string { return t.name }
+
+// Add puts policies in force; one with a known ID replaces the old. On error nothing has changed.
+func (t *Table) Add(policies ...Policy) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	next := slices.Clone(t.policies)
+	for _, p := range policies {
+		if err := p.check(); err != nil {
+			return err
+		}
+		if i := slices.IndexFunc(next, func(q Policy) bool { return q.ID == p.ID }); i >= 0 {
+			next[i] = p
+		} else {
+			next = append(next, p)
+		}
+	}
+	if len(next) > policyLimit {
+		return fmt.Errorf("firewall: more than %d policies", policyLimit)
+	}
+	return t.replace(next)
+}
+
+// Remove takes policies back; unknown IDs are ignored.
+func (t *Table) Remove(ids ...string) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	next := slices.DeleteFunc(slices.Clone(t.policies), func(p Policy) bool { return slices.Contains(ids, p.ID) })
+	if len(next) == len(t.policies) {
+		return nil
+	}
+	return t.replace(next)
+}
+
+// SetPorts says which UDP ports are the daemon's own now.
+func (t *Table) SetPorts(ports []uint16) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	old := t.ports
+	t.ports = slices.Clone(ports)
+	if err := t.replace(t.policies); err != nil {
+		t.ports = old
+		return err
+	}
+	return nil
+}
+
+func (t *Table) replace(next []Policy) error {
+	if t.closed {
+		return errors.New("firewall: closed")
+	}
+	slices.SortStableFunc(next, func(a, b Policy) int { return cmp.Compare(a.Priority, b.Priority) })
+	old := t.policies
+	t.policies = next
+	if err := t.rebuild(); err != nil {
+		t.policies = old
+		return fmt.Errorf("firewall: %w", err)
+	}
+	return nil
+}
+
+// Policies returns what is in force, in the order in which it is judged.
+func (t *Table) Policies() []Policy {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.policies)
+}
+
+// rebuild replaces the whole table in one transaction. The caller holds mu, or is alone.
+func (t *Table) rebuild() error {
+	c, err := nftables.New()
+	if err != nil {
+		return err
+	}
+	table := &nftables.Table{Family: nftables.TableFamilyINet, Name: t.name}
+	c.AddTable(table)
+	c.DelTable(table)
+	c.AddTable(table)
+	t.markChain(c, table)
+	in := c.AddChain(&nftables.Chain{Table: table, Name: "in", Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityFilter})
+	out := c.AddChain(&nftables.Chain{Table: table, Name: "out", Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityFilter})
+	add := func(chain *nftables.Chain, comment string, exprs []expr.Any) {
+		c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: exprs, UserData: userdata.AppendString(nil, userdata.TypeComment, comment)})
+	}
+	for _, chain := range []*nftables.Chain{in, out} {
+		for _, device := range []string{t.opts.Device, "lo"} {
+			add(chain, "judged by the engine", rule(onDevice(device, chain == in), accept()))
+		}
+		if t.opts.Mark != 0 {
+			add(chain, "the daemon's own", rule(marked(t.opts.Mark), accept()))
+		}
+		add(chain, "neighbour discovery", rule(neighbourDiscovery(), accept()))
+	}
+	for _, p := range t.policies {
+		verdict := drop()
+		if p.Action == Bypass {
+			verdict = accept()
+		}
+		comment := p.ID
+		if len(comment) > 100 {
+			comment = comment[:100]
+		}
+		add(in, comment, rule(match(p.Remote, p.Local), verdict))
+		add(out, comment, rule(match(p.Local, p.Remote), verdict))
+	}
+	return c.Flush()
+}
+
+// markChain marks the peer's datagrams, which are addressed to this host, before the reverse-path check.
+func (t *Table) markChain(c *nftables.Conn, table *nftables.Table) {
+	if t.opts.Mark == 0 {
+		return
+	}
+	chain := c.AddChain(&nftables.Chain{Table: table, Name: "mark", Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityMangle})
+	c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: rule(onDevice(t.opts.Device, true), accept())})
+	for _, port := range t.ports {
+		c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: rule(toThisHost(), udpPort(port), setMark(t.opts.Mark))})
+	}
+	c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: rule(toThisHost(), protocol(unix.IPPROTO_ESP), setMark(t.opts.Mark))})
+}
+
+// Drops reads the counters of what the policies dropped. They begin anew at each change of the policies.
+func (t *Table) Drops() ([]Drop, error) {
+	c, err := nftables.New()
+	if err != nil {
+		return nil, err
+	}
+	var list []Drop
+	table := &nftables.Table{Family: nftables.TableFamilyINet, Name: t.name}
+	for _, name := range []string{"in", "out"} {
+		rules, err := c.GetRules(table, &nftables.Chain{Table: table, Name: name})
+		if err != nil {
+			return nil, fmt.Errorf("firewall: %w", err)
+		}
+		for _, r := range rules {
+			if d, ok := dropOf(r); ok {
+				d.Direction = name
+				list = append(list, d)
+			}
+		}
+	}
+	return list, nil
+}
+
+func dropOf(r *nftables.Rule) (Drop, bool) {
+	var d Drop
+	drops := false
+	for _, e := range r.Exprs {
+		switch e := e.(type) {
+		case *expr.Counter:
+			d.Packets, d.Octets = e.Packets, e.Bytes
+		case *expr.Verdict:
+			drops = e.Kind == expr.VerdictDrop
+		}
+	}
+	d.ID, _ = userdata.GetString(r.UserData, userdata.TypeComment)
+	return d, drops
+}
+
+// Close removes the table.
+func (t *Table) Close() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return nil
+	}
+	t.closed = true
+	if err := removeTable(t.name); err != nil {
+		return err
+	}
+	return t.opts.Journal.Done(t.id)
+}
+
+// Undo removes a table that a crash left.
+func Undo(u store.Undo) error {
+	if u.Kind != KindTable || !strings.HasPrefix(u.Name, prefix) {
+		return fmt.Errorf("journal: table %q is not ours", u.Name)
+	}
+	return removeTable(u.Name)
+}
+
+func removeTable(name string) error {
+	c, err := nftables.New()
+	if err != nil {
+		return fmt.Errorf("firewall: %w", err)
+	}
+	c.DelTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: name})
+	if err := c.Flush(); err != nil && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("firewall: remove table %s: %w", name, err)
+	}
+	return nil
+}
+
+// Tables lists the tables of all natterjack daemons on this host.
+func Tables() ([]string, error) {
+	c, err := nftables.New()
+	if err != nil {
+		return nil, fmt.Errorf("firewall: %w", err)
+	}
+	all, err := c.ListTablesOfFamily(nftables.TableFamilyINet)
+	if err != nil {
+		return nil, fmt.Errorf("firewall: %w", err)
+	}
+	var names []string
+	for _, t := range all {
+		if strings.HasPrefix(t.Name, prefix) {
+			names = append(names, t.Name)
+		}
+	}
+	return names, nil
+}
