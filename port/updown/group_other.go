@@ -1,0 +1,11 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+//go:build !unix
+
+package updown
+
+import "os/exec"
+
+const hasModes = false
+
+func ownGroup(*exec.Cmd) {}
