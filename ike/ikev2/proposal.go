@@ -202,6 +202,9 @@ func pickPFS(p ikev2msg.Proposal, conf []suite.KE, withKE bool, prefer suite.KE)
 		none := len(list) == 0 || slices.ContainsFunc(list, func(t ikev2msg.Transform) bool { return t.ID == 0 })
 		return suite.KENone, none
 	}
+	if len(list) == 0 && slices.Contains(conf, suite.KENone) {
+		return suite.KENone, true // an answer without the type is NONE (RFC 7296, Section 3.3.3)
+	}
 	if slices.Contains(conf, prefer) {
 		conf = append([]suite.KE{prefer}, conf...)
 	}
