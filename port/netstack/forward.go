@@ -44,15 +44,10 @@ type forwarder struct {
 	slots  chan struct{}
 }
 
-// Forward makes the stack a gateway that passes flows on by dial (nil: the host's own sockets).
-func (s *Stack) Forward(dial Dial) error {
+// startForward makes the stack pass on flows; it is called once, before anything arrives.
+func (s *Stack) startForward(dial Dial) error {
 	if dial == nil {
 		dial = (&net.Dialer{}).DialContext
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed || s.forward != nil {
-		return fmt.Errorf("forward: the stack is closed or forwards already")
 	}
 	if err := s.stack.SetPromiscuousMode(nic, true); err != nil {
 		return fmt.Errorf("forward: %s", err)

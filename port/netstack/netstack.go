@@ -47,6 +47,25 @@ var _ tun.Device = (*Stack)(nil)
 
 // New makes a host with these addresses; everything else is reached through the device. MTU 0: tun.DefaultMTU.
 func New(addrs []netip.Addr, mtu int) (*Stack, error) {
+	return newStack(addrs, mtu, true)
+}
+
+// NewGateway makes a host that also passes on, by dial (nil: sockets of the real host), the TCP connections and UDP flows
+// that arrive for addresses which are not its own.
+func NewGateway(addrs []netip.Addr, mtu int, dial Dial) (*Stack, error) {
+	// gVisor takes every source for one of its own where it handles local traffic and accepts every destination.
+	s, err := newStack(addrs, mtu, false)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.startForward(dial); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func newStack(addrs []netip.Addr, mtu int, handleLocal bool) (*Stack, error) {
 	if mtu == 0 {
 		mtu = tun.DefaultMTU
 	}
@@ -56,7 +75,7 @@ func New(addrs []netip.Addr, mtu int) (*Stack, error) {
 	s := &Stack{link: newLink(mtu), stack: stack.New(stack.Options{
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol},
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6},
-		HandleLocal:        true,
+		HandleLocal:        handleLocal,
 	})}
 	if err := s.setUp(addrs); err != nil {
 		s.Close()

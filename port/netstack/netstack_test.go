@@ -44,11 +44,17 @@ func pump(wg *sync.WaitGroup, a, b *Stack) {
 
 func pair(t testing.TB) (*Stack, *Stack) {
 	t.Helper()
-	a, err := New([]netip.Addr{netip.MustParseAddr("10.1.0.1"), netip.MustParseAddr("fd01::1")}, 1400)
+	b, err := New([]netip.Addr{netip.MustParseAddr("10.2.0.1"), netip.MustParseAddr("fd02::1")}, 1400)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := New([]netip.Addr{netip.MustParseAddr("10.2.0.1"), netip.MustParseAddr("fd02::1")}, 1400)
+	return client(t, b), b
+}
+
+// client makes a host that has b at the other end of its wire.
+func client(t testing.TB, b *Stack) *Stack {
+	t.Helper()
+	a, err := New([]netip.Addr{netip.MustParseAddr("10.1.0.1"), netip.MustParseAddr("fd01::1")}, 1400)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +66,7 @@ func pair(t testing.TB) (*Stack, *Stack) {
 		b.Close()
 		wg.Wait()
 	})
-	return a, b
+	return a
 }
 
 func bounded(t testing.TB) context.Context {
@@ -186,7 +192,6 @@ func TestAddresses(t *testing.T) {
 
 // A gateway without root: the flow goes on through sockets of the host.
 func TestForward(t *testing.T) {
-	a, b := pair(t)
 	host, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -207,12 +212,11 @@ func TestForward(t *testing.T) {
 		}
 		return (&net.Dialer{}).DialContext(ctx, network, to.String())
 	}
-	if err := b.Forward(dial); err != nil {
+	b, err := NewGateway([]netip.Addr{netip.MustParseAddr("10.2.0.1")}, 1400, dial)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if b.Forward(dial) == nil {
-		t.Error("forwarding twice was accepted")
-	}
+	a := client(t, b)
 	go func() {
 		c, err := host.Accept()
 		if err != nil {

@@ -140,7 +140,7 @@ func (r *reader) take(i int, m *Message) uint64 {
 		if !ok {
 			break
 		}
-		r.control1(cm, data, m)
+		r.note(cm, data, m)
 		off = next
 	}
 	if r.c.protocol != 0 && !r.c.v6 {
@@ -153,8 +153,8 @@ func (r *reader) take(i int, m *Message) uint64 {
 	return 1
 }
 
-// control1 reads one control message.
-func (r *reader) control1(cm *unix.Cmsghdr, data []byte, m *Message) {
+// note reads one control message.
+func (r *reader) note(cm *unix.Cmsghdr, data []byte, m *Message) {
 	port := r.c.local.Port()
 	switch {
 	case cm.Level == unix.IPPROTO_IP && cm.Type == unix.IP_PKTINFO && len(data) >= unix.SizeofInet4Pktinfo:
