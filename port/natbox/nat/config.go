@@ -57,6 +57,8 @@ type Config struct {
 	InboundRefresh bool
 	// Hairpin: hosts inside reach each other by external addresses (RFC 4787, Section 6).
 	Hairpin bool
+	// Shared: the external addresses are those of other hosts too (loopback), so only live mappings are hairpins.
+	Shared bool
 	// Out and In are the links' impairments.
 	Out, In Link
 	// Seed makes ports and impairments repeatable.

@@ -89,7 +89,7 @@ func (k Kind) reduce(a netip.AddrPort) netip.AddrPort {
 // Outbound decides on a packet from inside.
 func (b *Box) Outbound(now time.Time, p Packet) Decision {
 	b.expire(now)
-	hairpin := b.isExternal(p.Dst.Addr())
+	hairpin := b.isExternal(p.Dst.Addr()) && (!b.cfg.Shared || b.outside[p.Dst] != nil)
 	if hairpin && !b.cfg.Hairpin {
 		return b.count(Out, p, Decision{Drop: NoHairpin})
 	}
@@ -128,6 +128,22 @@ func (b *Box) Inbound(now time.Time, p Packet) Decision {
 		b.impair(now, &b.cfg.In, In, p, &d)
 	}
 	return b.count(In, p, d)
+}
+
+// Remap is for a caller that could not bind the external endpoint of d and has excluded it: the packet of p gets another
+// mapping, and keeps what was decided about it otherwise. It is not counted again.
+func (b *Box) Remap(now time.Time, p Packet, d Decision) Decision {
+	f := flow{p.Src, b.cfg.Mapping.reduce(p.Dst)}
+	external, ok := b.allocate(p.Src)
+	if !ok {
+		d.Drop = NoPort
+		return d
+	}
+	m := &mapping{flow: f, external: external, remotes: map[netip.AddrPort]bool{}, expires: now.Add(b.cfg.Timeout)}
+	m.remotes[b.cfg.Filtering.reduce(p.Dst)] = true
+	b.inside[f], b.outside[external] = m, m
+	d.Src, d.New = external, true
+	return d
 }
 
 // admit finds the mapping of a packet from outside and asks its filter.
