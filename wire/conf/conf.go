@@ -55,7 +55,8 @@ func (e *Error) Error() string { return e.Pos.String() + ": " + e.Msg }
 
 // Tree is a parsed configuration, with inheritance resolved.
 type Tree struct {
-	root *section
+	root      *section
+	templates []string
 }
 
 // section is one section with what inheritance adds to it later. Values come before sections in the VICI form, each in the
@@ -124,8 +125,11 @@ func Parse(name string, text []byte, include Include) (*Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Tree{root: resolved}, nil
+	return &Tree{root: resolved, templates: r.templates}, nil
 }
+
+// Templates are the names of the sections of the top level that others inherit from, wholly or in part.
+func (t *Tree) Templates() []string { return t.templates }
 
 // Section returns the configuration in the form in which swanctl sends it: list keys split at commas, values that are unset
 // left out. Every item carries its position.

@@ -6,7 +6,10 @@
 
 package conf
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // resolver makes copies of sections that need no references any more.
 type resolver struct {
@@ -14,6 +17,8 @@ type resolver struct {
 	done  map[*section]*section
 	open  map[*section]bool // being resolved
 	items int
+	// templates are the first names of all references, each once.
+	templates []string
 }
 
 // resolve returns the section with everything it inherits. The original is not changed.
@@ -65,6 +70,9 @@ func (r *resolver) resolve(s *section) (*section, error) {
 // lookup finds the section of an absolute dotted name.
 func (r *resolver) lookup(rf ref) (*section, error) {
 	s := r.root
+	if first, _, _ := strings.Cut(rf.path, "."); !slices.Contains(r.templates, first) {
+		r.templates = append(r.templates, first)
+	}
 	for name := range strings.SplitSeq(rf.path, ".") {
 		if s = s.find(name); s == nil {
 			return nil, failAt(rf.pos, "expected the absolute name of a section, found %q: there is no section %q", rf.path, name)
