@@ -2,8 +2,9 @@
 
 // The namespace form: the kernel of the NAT's namespace routes both directions into a TUN interface, the NAT rewrites
 // UDP and writes the packets back, and the kernel sends them on. Packets that are not whole UDP datagrams are dropped.
-// What a lab sets up: forwarding on; a rule by input interface that sends what comes from inside into the TUN; a route
-// of the external addresses into it; rp_filter off on it; and no such address on an interface of the namespace.
+// What a lab sets up: forwarding on, rp_filter off, the TUN up; "ip rule add iif INSIDE lookup 100" with "ip route add
+// default dev TUN table 100"; "ip route add EXTERNAL dev TUN", with EXTERNAL on no interface of the namespace; and
+// proxy_arp (or proxy_ndp) on the outside interface, unless the outside has a route to EXTERNAL.
 
 package natbox
 
