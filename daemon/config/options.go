@@ -19,19 +19,19 @@ type DaemonOptions struct {
 	VICI           string     // path of the control socket; empty: the command line's, or the default
 	Listen         netip.Addr // invalid: all addresses
 	Port, PortNATT uint16
-	DataPlane      string // "auto", "tun" or "netstack"
-	Tun            string // name of the interface
-	MTU            int    // of the interface; 0: chosen
-	Table          int    // routing table of our own; 0: chosen
-	Fwmark         uint32 // of our own packets; 0: chosen
-	GSO            string // "auto", "on" or "off"
-	KeyLog         string // path of the key log; empty: off
+	DataPlane      string        // "auto", "tun" or "netstack"
+	Tun            string        // name of the interface
+	MTU            int           // of the interface; 0: chosen
+	Table          int           // routing table of our own; 0: chosen
+	Fwmark         uint32        // of our own packets; 0: chosen
+	GSO            string        // "auto", "on" or "off"
+	KeyLog         string        // path of the key log; empty: off
 	Keepalive      time.Duration // 0: none
-	DNS            bool   // set the name servers that a gateway gives
-	Routes         bool   // set routes into the tunnel
-	LogLevel       string // "debug", "info", "warn" or "error"
-	LogFormat      string // "text" or "json"
-	FragmentSize   int    // largest IP datagram of an IKE message
+	DNS            bool          // set the name servers that a gateway gives
+	Routes         bool          // set routes into the tunnel
+	LogLevel       string        // "debug", "info", "warn" or "error"
+	LogFormat      string        // "text" or "json"
+	FragmentSize   int           // largest IP datagram of an IKE message
 	Retransmit     ike.Retransmit
 }
 
