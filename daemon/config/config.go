@@ -67,7 +67,10 @@ func Decode(tree *vici.Section, templates []string) (*Config, []KeyFile, error) 
 			c.Certs = append(c.Certs, a.Cert)
 		}
 	}
-	return c, files, c.checkReferences(tree)
+	if err := c.checkReferences(tree); err != nil {
+		return nil, nil, err
+	}
+	return c, files, nil
 }
 
 // checkReferences refuses a connection that names a pool nobody defined: it would fail at the first login only.
