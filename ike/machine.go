@@ -59,7 +59,10 @@ type Env struct {
 	Retransmit Retransmit
 	// FragmentSize is the largest IP datagram, in octets, in which an IKE message is sent (RFC 7383).
 	FragmentSize int
-	// Loud is set where keys may be reported (Event.Keys) because keylog is on.
+	// RawESP says that the data plane can send ESP as an IP protocol of its own. Where it cannot, ESP travels in UDP also
+	// without a NAT (RFC 7296, Section 2.23 has the peer accept both).
+	RawESP bool
+	// KeyLog has keys reported (EventKeys); only where the operator switched the key log on.
 	KeyLog bool
 }
 

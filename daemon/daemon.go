@@ -1,0 +1,309 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+// Package daemon is the shell around the IKE machines and the ESP engine: sockets, shards, the executor of actions,
+// configuration, events and the control socket. It acts; the machines below decide.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/natterjack/natterjack/ike"
+	"github.com/natterjack/natterjack/port/tun"
+)
+
+const (
+	// shutdownLimit is how long Close waits for the peers to answer the deletes.
+	shutdownLimit = 1500 * time.Millisecond
+	// defaultKeepalive is the pause after the last packet sent (RFC 3948, Section 4).
+	defaultKeepalive = 20 * time.Second
+	// halfOpenLife is how long a responder's IKE SA may stay unauthenticated.
+	halfOpenLife = 30 * time.Second
+	// defaultFragment is the IP datagram size in which IKE messages are sent (RFC 7383, Section 2.5.1; 1280 is what
+	// every IPv6 path carries).
+	defaultFragment = 1280
+)
+
+// Options is what a daemon is started with. The zero value of a field means its default.
+type Options struct {
+	Log *slog.Logger
+	// Listen limits the sockets to one local address; invalid: all addresses of both families.
+	Listen netip.Addr
+	// Port and PortNATT are the UDP ports of IKE (500 and 4500).
+	Port, PortNATT uint16
+	// Device carries the inner packets. It is closed by Close.
+	Device tun.Device
+	// Host is what is changed of the operating system; nil: nothing (user-space network stack).
+	Host Host
+	// Keepalive is the pause after which a host behind a NAT refreshes its mapping; negative: never.
+	Keepalive time.Duration
+	// GSO is "auto", "on" or "off" (UDP segmentation offload).
+	GSO string
+	// Mark is put on the daemon's own packets, so that they are never routed into the tunnel; zero: none.
+	Mark uint32
+	// KeyLog is written every key, for debugging; nil: off.
+	KeyLog KeyLog
+	// Retransmit overrides how IKE requests are repeated.
+	Retransmit ike.Retransmit
+	// DataPlane is how the data plane is described in status: "tun" or "netstack".
+	DataPlane string
+}
+
+// KeyLog writes keys for tshark. Implementations hold 0600 files.
+type KeyLog interface{ Write(k *ike.Keys, ev ike.Event) error }
+
+// Host is what the daemon changes of the operating system beyond its sockets and device. All methods are called from
+// one goroutine and may take a moment; what they set they also record, so that a crash leaves nothing for ever.
+type Host interface {
+	// ChildUp routes a child's remote selectors into the device and guards its inbound ones against cleartext.
+	ChildUp(c *ike.ChildSA) error
+	ChildDown(c *ike.ChildSA)
+	// Configure sets or takes back virtual addresses and DNS servers.
+	Configure(a ike.Configure) error
+	// Shunt puts a pass or drop policy in force, or takes it back.
+	Shunt(conn string, c *ike.ChildConfig, on bool) error
+	// Warnings are sentences about what could not be had; for the start-up line and status.
+	Warnings() []string
+	// Close takes everything back.
+	Close() error
+}
+
+// Daemon is one running key daemon with its data plane. Its methods are safe for concurrent use.
+type Daemon struct {
+	opts    Options
+	log     *slog.Logger
+	started time.Time
+
+	hub         *hub
+	registry    *registry
+	connections *connections
+	resolver    *resolver
+	creds       *credentials
+	pools       *pools
+	workers     *workers
+	sockets     *sockets
+	plane       *plane
+	kernel      *seam
+	client      *client
+	shards      []*shard
+	counters    counters
+
+	nextUnique atomic.Uint64
+	mu         sync.Mutex     // protects owners
+	owners     map[uint64]int // unique -> shard
+	cancel     context.CancelFunc
+	loops      sync.WaitGroup
+	closing    atomic.Bool
+}
+
+// counters are totals of the whole daemon.
+type counters struct {
+	panics, ikeIn, ikeOut, ikeDropped, keepalivesIn, keepalivesOut, strayESP atomic.Uint64
+}
+
+// New opens the sockets and starts the daemon's goroutines. Connections are loaded afterwards.
+func New(opts Options) (*Daemon, error) {
+	opts.setDefaults()
+	if opts.Device == nil {
+		return nil, errors.New("device: none given")
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	d := &Daemon{
+		opts: opts, log: opts.Log, started: time.Now(), cancel: cancel,
+		hub: newHub(), registry: newRegistry(), connections: newConnections(), resolver: newResolver(),
+		creds: newCredentials(), pools: newPools(), owners: map[uint64]int{},
+	}
+	var err error
+	if d.sockets, err = openSockets(d); err != nil {
+		cancel()
+		return nil, err
+	}
+	d.workers = newWorkers(ctx)
+	d.plane = newPlane(d, opts.Device)
+	d.kernel = newSeam(d)
+	d.client = newClient(d, opts.Host)
+	shards := min(8, runtime.GOMAXPROCS(0))
+	if err := d.newShards(shards); err != nil {
+		cancel()
+		d.sockets.close()
+		return nil, err
+	}
+	log := newEventLog(d.log)
+	sub := d.hub.subscribe()
+	d.loops.Go(func() { log.run(sub) })
+	for _, s := range d.shards {
+		go s.run(ctx)
+	}
+	d.client.start()
+	d.plane.start()
+	d.sockets.start()
+	return d, nil
+}
+
+func (o *Options) setDefaults() {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Port == 0 {
+		o.Port = 500
+	}
+	if o.PortNATT == 0 {
+		o.PortNATT = 4500
+	}
+	if o.Keepalive == 0 {
+		o.Keepalive = defaultKeepalive
+	}
+	o.Keepalive = max(o.Keepalive, 0)
+	if o.GSO == "" {
+		o.GSO = "auto"
+	}
+	if o.Retransmit == (ike.Retransmit{}) {
+		// charon's: 4 s, then 1.8 times as long, five times; the peer is given up after 165 s.
+		o.Retransmit = ike.Retransmit{Initial: 4 * time.Second, Base: 1.8, Tries: 5}
+	}
+}
+
+// Events subscribes to everything that happens.
+func (d *Daemon) Events() *Subscription { return d.hub.subscribe() }
+
+// Close deletes all SAs (waiting at most shutdownLimit for the peers), takes back what was set on the host, and ends the
+// daemon's goroutines. It returns within 2 s.
+func (d *Daemon) Close() error {
+	if !d.closing.CompareAndSwap(false, true) {
+		return nil
+	}
+	d.terminateAll()
+	d.cancel()
+	for _, s := range d.shards {
+		<-s.done
+	}
+	err := d.client.close()
+	d.sockets.close()
+	d.plane.close()
+	d.hub.mu.Lock()
+	for s := range d.hub.subs {
+		delete(d.hub.subs, s)
+		close(s.c)
+	}
+	d.hub.mu.Unlock()
+	d.loops.Wait()
+	return err
+}
+
+// terminateAll deletes every IKE SA and waits until they are gone, or shutdownLimit.
+func (d *Daemon) terminateAll() {
+	left := time.NewTimer(shutdownLimit)
+	defer left.Stop()
+	for _, s := range d.shards {
+		s.q.put(input{call: func(s *shard) {
+			for _, e := range s.entries() {
+				s.step(e, func() []ike.Action {
+					return e.m.Do(time.Now(), ike.Terminate{Reason: ike.CloseShutdown})
+				})
+			}
+		}})
+	}
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		n := 0
+		for _, s := range d.shards {
+			n += onShard(s, func(s *shard) int { return len(s.byUnique) })
+		}
+		if n == 0 {
+			return
+		}
+		select {
+		case <-left.C:
+			return
+		case <-poll.C:
+		}
+	}
+}
+
+// onShard runs f on the shard's goroutine and returns what it returns; the zero value when the shard has ended.
+func onShard[T any](s *shard, f func(*shard) T) T {
+	out := make(chan T, 1)
+	s.q.put(input{call: func(s *shard) { out <- f(s) }})
+	select {
+	case v := <-out:
+		return v
+	case <-s.done:
+		var zero T
+		return zero
+	}
+}
+
+// command gives a machine an order; unknown uniques are ignored.
+func (d *Daemon) command(unique uint64, c ike.Command) {
+	if s := d.shardOf(unique); s != nil {
+		s.q.put(input{unique: unique, command: c})
+	}
+}
+
+// notice tells one machine, or with unique zero all machines, what was seen.
+func (d *Daemon) notice(unique uint64, n ike.Notice) {
+	if unique == 0 {
+		for _, s := range d.shards {
+			s.q.put(input{notice: n})
+		}
+		return
+	}
+	if s := d.shardOf(unique); s != nil {
+		s.q.put(input{unique: unique, notice: n})
+	}
+}
+
+func (d *Daemon) shardOf(unique uint64) *shard {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if i, ok := d.owners[unique]; ok {
+		return d.shards[i]
+	}
+	return nil
+}
+
+// newOwner numbers a machine of shard s.
+func (d *Daemon) newOwner(s *shard) uint64 {
+	unique := d.nextUnique.Add(1)
+	d.mu.Lock()
+	d.owners[unique] = s.index
+	d.mu.Unlock()
+	return unique
+}
+
+// disown forgets a machine's number.
+func (d *Daemon) disown(unique uint64) {
+	d.mu.Lock()
+	delete(d.owners, unique)
+	d.mu.Unlock()
+	d.registry.forget(unique)
+}
+
+// Status returns a snapshot of all IKE SAs, ordered by their numbers.
+func (d *Daemon) Status() []ike.Status {
+	var list []ike.Status
+	for _, s := range d.shards {
+		list = append(list, onShard(s, func(s *shard) []ike.Status {
+			part := make([]ike.Status, 0, len(s.byUnique))
+			for _, e := range s.byUnique {
+				part = append(part, e.m.Status(time.Now()))
+			}
+			return part
+		})...)
+	}
+	sortStatus(list)
+	return list
+}
+
+// errNotLoaded is returned for a name nobody loaded.
+func errNotLoaded(name string) error {
+	return fmt.Errorf("no connection or child %q is loaded; `natterjack status` and `swanctl --list-conns` show what is", name)
+}

@@ -1,0 +1,191 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+// The log is one subscriber of the event hub: one line an event, attributes from one fixed vocabulary (ike_sa, child_sa,
+// peer, peer_id, spi_in, spi_out, exchange, reason). Strings a peer chose are cut and escaped here; the slog handlers
+// quote them once more. Classes that a stranger can cause are limited to one line a second.
+
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/natterjack/natterjack/ike"
+)
+
+const (
+	// maxLogString is how many octets of any string are logged.
+	maxLogString = 512
+	// strangersPause is the time between two lines of one class that needs no authentication to cause.
+	strangersPause = time.Second
+)
+
+// eventLog writes events to a logger. It is used by one goroutine.
+type eventLog struct {
+	log  *slog.Logger
+	last map[ike.DropReason]time.Time
+	held map[ike.DropReason]int
+}
+
+func newEventLog(log *slog.Logger) *eventLog {
+	return &eventLog{log: log, last: map[ike.DropReason]time.Time{}, held: map[ike.DropReason]int{}}
+}
+
+// run logs until the subscription is closed.
+func (l *eventLog) run(s *Subscription) {
+	for ev := range s.C {
+		l.write(ev)
+	}
+}
+
+func (l *eventLog) write(ev ike.Event) {
+	level, text, attrs := describe(ev)
+	if ev.Kind == ike.EventDropped {
+		if now := ev.At; now.Sub(l.last[ev.Drop]) < strangersPause {
+			l.held[ev.Drop]++
+			return
+		}
+		l.last[ev.Drop] = ev.At
+		if n := l.held[ev.Drop]; n > 0 {
+			attrs = append(attrs, slog.Int("not_logged", n))
+			l.held[ev.Drop] = 0
+		}
+	}
+	base := make([]slog.Attr, 0, len(attrs)+4)
+	if ev.Unique != 0 {
+		base = append(base, slog.Uint64("ike_sa", ev.Unique))
+	}
+	if ev.Connection != "" {
+		base = append(base, slog.String("connection", Clean(ev.Connection)))
+	}
+	if ev.Path.Remote.IsValid() {
+		base = append(base, slog.String("peer", ev.Path.Remote.String()))
+	}
+	l.log.LogAttrs(context.Background(), level, text, append(base, attrs...)...)
+}
+
+// Clean makes one harmless, bounded line of a string that may come from a peer: control characters, separators of lines
+// and changes of direction are escaped.
+func Clean(s string) string {
+	if len(s) > maxLogString {
+		s = s[:maxLogString] + "…"
+	}
+	plain := true
+	for i := 0; i < len(s); i++ {
+		if s[i] < 0x20 || s[i] > 0x7e {
+			plain = false
+			break
+		}
+	}
+	if plain {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case r == '…' || r >= 0x20 && r <= 0x7e:
+			b.WriteRune(r)
+		case r < 0x80:
+			fmt.Fprintf(&b, `\x%02x`, r)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.String()
+}
+
+// describe gives an event's level, sentence and own attributes.
+func describe(ev ike.Event) (slog.Level, string, []slog.Attr) {
+	detail := slog.String("detail", Clean(ev.Detail))
+	switch ev.Kind {
+	case ike.EventMessage:
+		text := "received"
+		if ev.Sent {
+			text = "sent"
+		}
+		if ev.Retransmit {
+			text += " again"
+		}
+		return slog.LevelDebug, text, []slog.Attr{slog.String("message", Clean(ev.Summary)), slog.Int("octets", ev.Size)}
+	case ike.EventNAT:
+		return slog.LevelInfo, "NAT detection: " + natSentence(ev.NATLocal, ev.NATRemote), nil
+	case ike.EventFloat:
+		return slog.LevelInfo, "IKE moved to the NAT-T port", []slog.Attr{slog.String("from", ev.From.String())}
+	case ike.EventAuthenticated:
+		return slog.LevelInfo, "peer authenticated", []slog.Attr{slog.String("peer_id", ev.Identity.String()),
+			slog.String("local_id", ev.LocalIdentity.String()), slog.String("method", ev.Scheme)}
+	case ike.EventIKEUp:
+		return slog.LevelInfo, "IKE SA established", []slog.Attr{slog.String("peer_id", ev.Identity.String()),
+			slog.String("suite", ev.Suite.String()), slog.String("spi_i", fmt.Sprintf("%016x", ev.SPIi)),
+			slog.String("spi_r", fmt.Sprintf("%016x", ev.SPIr))}
+	case ike.EventIKERekeyed:
+		return slog.LevelInfo, "IKE SA rekeyed", []slog.Attr{slog.String("suite", ev.Suite.String()),
+			slog.String("spi_i", fmt.Sprintf("%016x", ev.SPIi)), slog.String("spi_r", fmt.Sprintf("%016x", ev.SPIr))}
+	case ike.EventIKEDown:
+		return slog.LevelInfo, "IKE SA gone", []slog.Attr{slog.String("reason", ReasonText(ev.Reason)), detail}
+	case ike.EventChildUp, ike.EventChildDown:
+		return describeChild(ev)
+	case ike.EventAddresses:
+		return slog.LevelInfo, "virtual addresses assigned", []slog.Attr{slog.Any("addresses", ev.Addrs), slog.Any("dns", ev.DNS)}
+	case ike.EventMoved:
+		return slog.LevelInfo, "peer's endpoint moved", []slog.Attr{slog.String("from", ev.From.String())}
+	case ike.EventKeepalive:
+		return slog.LevelDebug, "keepalive", []slog.Attr{detail}
+	case ike.EventDropped:
+		return slog.LevelInfo, "datagram dropped", []slog.Attr{slog.String("reason", DropText(ev.Drop)), detail}
+	case ike.EventRefused:
+		return slog.LevelWarn, "refused a request", []slog.Attr{slog.Int("notify", int(ev.Notify)), detail}
+	case ike.EventFailed:
+		attrs := []slog.Attr{slog.Int("notify", int(ev.Notify)), detail}
+		if ev.Offered != "" || ev.Got != "" {
+			attrs = append(attrs, slog.String("offered", Clean(ev.Offered)), slog.String("got", Clean(ev.Got)))
+		}
+		return slog.LevelWarn, "exchange failed", attrs
+	case ike.EventCommandDone:
+		if ev.Err != "" {
+			return slog.LevelWarn, "command failed", []slog.Attr{slog.String("reason", Clean(ev.Err))}
+		}
+		return slog.LevelDebug, "command done", nil
+	case ike.EventKeys:
+		return slog.LevelWarn, "keys were written to the key log", nil
+	case ike.EventRetry:
+		return slog.LevelInfo, "trying again", []slog.Attr{detail}
+	}
+	return slog.LevelDebug, "event", []slog.Attr{slog.Int("kind", int(ev.Kind)), detail}
+}
+
+func describeChild(ev ike.Event) (slog.Level, string, []slog.Attr) {
+	up := ev.Kind == ike.EventChildUp
+	text := map[[2]bool]string{
+		{true, false}: "child SA installed", {true, true}: "child SA rekeyed",
+		{false, false}: "child SA gone", {false, true}: "old child SA removed after rekey",
+	}[[2]bool{up, ev.Rekey}]
+	attrs := []slog.Attr{}
+	if c := ev.Child; c != nil {
+		attrs = append(attrs, slog.String("child_sa", Clean(c.Name)), slog.Uint64("child_id", c.ChildID),
+			slog.String("spi_in", fmt.Sprintf("%08x", c.SPIIn)), slog.String("spi_out", fmt.Sprintf("%08x", c.SPIOut)))
+		if up {
+			attrs = append(attrs, slog.String("suite", c.Suite.String()), slog.Bool("encap", c.Encap),
+				slog.String("ts_local", SelectorsText(c.TSLocal)), slog.String("ts_remote", SelectorsText(c.TSRemote)))
+		}
+	}
+	if !up {
+		attrs = append(attrs, slog.Uint64("octets_in", ev.Usage.BytesIn), slog.Uint64("octets_out", ev.Usage.BytesOut))
+	}
+	return slog.LevelInfo, text, attrs
+}
+
+func natSentence(local, remote bool) string {
+	switch {
+	case local && remote:
+		return "both sides are behind NATs"
+	case local:
+		return "this host is behind a NAT"
+	case remote:
+		return "the peer is behind a NAT"
+	}
+	return "no NAT in between"
+}

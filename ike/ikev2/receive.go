@@ -1,0 +1,185 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+// What happens to a datagram: header, window, open, dispatch. Until open it is attacker controlled and changes nothing but
+// counters; IKE_SA_INIT, which nobody can authenticate at that point, has its own entry.
+
+package ikev2
+
+import (
+	"errors"
+	"time"
+
+	"github.com/natterjack/natterjack/crypt/suite"
+	"github.com/natterjack/natterjack/ike"
+	"github.com/natterjack/natterjack/wire/ikev2msg"
+)
+
+func (sa *SA) receive(now time.Time, d ike.Datagram) {
+	m, err := ikev2msg.Parse(d.Bytes)
+	if err != nil {
+		sa.receiveUnparsed(now, d, err)
+		return
+	}
+	if m.Major != 2 {
+		sa.dropped(ike.DropVersion, "header: version %d.%d, expected 2", m.Major, m.Minor)
+		return
+	}
+	if ikev2msg.Exchange(m.Exchange) == ikev2msg.IKESAInit {
+		sa.receiveInit(now, m, d)
+		return
+	}
+	g := sa.generationOf(m)
+	if g == nil {
+		sa.dropped(ike.DropSPI, "SPIs %016x %016x are not of this IKE SA", m.SPIi, m.SPIr)
+		return
+	}
+	if m.Initiator() == g.initiator {
+		sa.dropped(ike.DropExchange, "the initiator flag is our own")
+		return
+	}
+	if m.Response() {
+		sa.receiveResponse(now, g, m, d)
+	} else {
+		sa.receiveRequest(now, g, m, d)
+	}
+}
+
+// receiveUnparsed: a message whose outer chain is not well formed. An unknown critical payload outside of encryption
+// cannot be authentic, so nothing is answered (RFC 7296, Section 2.5 asks for an answer only inside an SA).
+func (sa *SA) receiveUnparsed(_ time.Time, _ ike.Datagram, err error) {
+	sa.dropped(ike.DropSyntax, "%v", err)
+}
+
+// generationOf finds the generation that both SPIs name.
+func (sa *SA) generationOf(m *ikev2msg.Message) *generation {
+	for _, g := range sa.gens {
+		if g.spiI == m.SPIi && g.spiR == m.SPIr && !g.keys.skD.IsZero() {
+			return g
+		}
+	}
+	return nil
+}
+
+// receiveResponse takes a response only to the one outstanding request (RFC 7296, Section 2.2).
+func (sa *SA) receiveResponse(now time.Time, g *generation, m *ikev2msg.Message, d ike.Datagram) {
+	r := g.pending
+	if r == nil || r.id != m.MessageID || r.exchange != ikev2msg.Exchange(m.Exchange) || r.exchange == ikev2msg.IKESAInit {
+		sa.dropped(ike.DropMessageID, "%s %d: a response nobody waits for", ikev2msg.Exchange(m.Exchange), m.MessageID)
+		return
+	}
+	o, err := sa.open(now, g, m, d)
+	if err != nil {
+		sa.openFailed(err)
+		return
+	}
+	sa.accepted(now, o)
+	g.pending = nil
+	if o.bad != nil {
+		// RFC 7296, Section 2.21.4: a response is never answered; the exchange has failed.
+		o.payloads = []ikev2msg.Payload{&ikev2msg.Notify{Notify: ikev2msg.InvalidSyntax, Data: nil}}
+		sa.report(ike.Event{Kind: ike.EventFailed, Notify: uint16(ikev2msg.InvalidSyntax), Detail: "the response: " + o.bad.Error()})
+	}
+	r.finish(now, o)
+}
+
+// receiveRequest takes the next request, and answers the last one again.
+func (sa *SA) receiveRequest(now time.Time, g *generation, m *ikev2msg.Message, d ike.Datagram) {
+	switch id := m.MessageID; {
+	case id+1 == g.peerID && g.peerID > 0:
+		sa.repeatResponse(now, g, m, d)
+		return
+	case id != g.peerID:
+		sa.dropped(ike.DropMessageID, "request %d, expected %d", id, g.peerID)
+		return
+	case g.parked:
+		sa.dropped(ike.DropState, "request %d while %d is being worked on", id, g.peerID-1)
+		return
+	case id >= lastMessageID:
+		sa.closeNow(now, ike.CloseMessageIDs, "the peer has used up its message IDs")
+		return
+	}
+	o, err := sa.open(now, g, m, d)
+	if err != nil {
+		sa.openFailed(err)
+		return
+	}
+	sa.accepted(now, o)
+	g.peerID++
+	g.response = nil
+	g.inReq = nil
+	sa.serve(now, o)
+}
+
+// repeatResponse: the same octets again, once a retransmission: for a fragmented request at its first fragment
+// (RFC 7383, Section 2.6.1). A request that is still being worked on is absorbed.
+func (sa *SA) repeatResponse(now time.Time, g *generation, m *ikev2msg.Message, d ike.Datagram) {
+	if g.response == nil {
+		return
+	}
+	if e, ok := find[*ikev2msg.Encrypted](m.Payloads); ok && e.Total > 0 && e.Number != 1 {
+		return
+	}
+	sa.sendBy(now, d.Path, g.response, "retransmitted response", true)
+}
+
+func (sa *SA) openFailed(err error) {
+	switch {
+	case errors.Is(err, errIncomplete):
+	case errors.Is(err, suite.ErrICV), errors.Is(err, errPadding), errors.Is(err, errNotEncrypted):
+		sa.dropped(ike.DropIntegrity, "%v", err)
+	default:
+		sa.dropped(ike.DropFragment, "%v", err)
+	}
+}
+
+// accepted is for every authentic message that is new: a request, or the response to an outstanding one. Only these may
+// move the peer's endpoint (RFC 7296, Section 2.23).
+func (sa *SA) accepted(now time.Time, o opened) {
+	sa.lastAuthentic = now
+	sa.report(ike.Event{Kind: ike.EventMessage, Summary: o.summary(), Size: o.size})
+	sa.follow(now, o.path)
+}
+
+// serve dispatches the peer's request.
+func (sa *SA) serve(now time.Time, o opened) {
+	if o.bad != nil {
+		sa.refuseSyntax(now, o)
+		return
+	}
+	switch {
+	case o.exchange() == ikev2msg.IKEAuth && sa.state == authenticating && !sa.initiator && o.header.MessageID == 1:
+		sa.serveAuth(now, o)
+	case sa.state != established && sa.state != deleting:
+		sa.refuse(now, o, ikev2msg.InvalidSyntax, o.exchange().String()+" before the IKE SA is established")
+	case o.exchange() == ikev2msg.Informational:
+		sa.serveInformational(now, o)
+	case o.exchange() == ikev2msg.CreateChildSA:
+		sa.serveCreateChild(now, o)
+	default:
+		sa.refuse(now, o, ikev2msg.InvalidSyntax, o.exchange().String()+" is not expected here")
+	}
+}
+
+// refuse answers a request with one notify; the machine is otherwise unchanged.
+func (sa *SA) refuse(now time.Time, o opened, kind ikev2msg.NotifyType, detail string) {
+	sa.refuseWith(now, o, &ikev2msg.Notify{Notify: kind}, detail)
+}
+
+func (sa *SA) refuseWith(now time.Time, o opened, n *ikev2msg.Notify, detail string) {
+	sa.report(ike.Event{Kind: ike.EventRefused, Notify: uint16(n.Notify), Detail: detail})
+	sa.respond(now, o.g, o.exchange(), o.path, []ikev2msg.Payload{n})
+}
+
+// refuseSyntax: RFC 7296, Sections 2.5 and 2.21.2. Before authentication it is the end; afterwards an authentic peer that
+// cannot spell is not a reason to lose the SA.
+func (sa *SA) refuseSyntax(now time.Time, o opened) {
+	n := &ikev2msg.Notify{Notify: ikev2msg.InvalidSyntax}
+	var critical *ikev2msg.CriticalError
+	if errors.As(o.bad, &critical) {
+		n = &ikev2msg.Notify{Notify: ikev2msg.UnsupportedCriticalPayload, Data: []byte{byte(critical.Type)}}
+	}
+	sa.refuseWith(now, o, n, o.bad.Error())
+	if sa.state == authenticating {
+		sa.closeNow(now, ike.CloseNegotiation, "the peer's IKE_AUTH: "+o.bad.Error())
+	}
+}

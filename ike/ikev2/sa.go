@@ -1,0 +1,398 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+// The machine: its state, and the methods of ike.Machine. Everything that arrives by Receive is attacker controlled until
+// open has made an `opened` of it.
+
+package ikev2
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/natterjack/natterjack/crypt/secret"
+	"github.com/natterjack/natterjack/ike"
+	"github.com/natterjack/natterjack/wire/ikev2msg"
+)
+
+// state is where the machine stands.
+type state uint8
+
+const (
+	halfOpen       state = iota // IKE_SA_INIT under way
+	authenticating              // keys exist, the peer is not proved
+	established
+	deleting // a delete of the IKE SA is outstanding, or waits for the window
+	dead
+)
+
+func (s state) String() string {
+	switch s {
+	case halfOpen, authenticating:
+		return "CONNECTING"
+	case established:
+		return "ESTABLISHED"
+	case deleting:
+		return "DELETING"
+	}
+	return "DESTROYING"
+}
+
+const (
+	// maxChildren bounds the children of one IKE SA.
+	maxChildren = 64
+	// maxTasks bounds what may wait for the window.
+	maxTasks = 256
+	// parkLimit is how long a peer's request may wait for an answer of this host.
+	parkLimit = 30 * time.Second
+	// nonceLen is the length of our nonces in octets: at least half the key of the largest PRF (RFC 7296, Section 2.10).
+	nonceLen = 32
+)
+
+// vendorID names us to ourselves, so that ESP dummies may stand in for keepalives: a peer of another kind might count
+// them as traffic.
+const vendorID = "natterjack 1"
+
+// SA is one IKE SA with its successors. It implements ike.Machine.
+type SA struct {
+	env       ike.Env
+	conn      *ike.Connection // nil: a responder that has not chosen yet
+	initiator bool            // this host began the first IKE SA: it is the client of NAT rules (RFC 7296, Section 2.23)
+	state     state
+
+	path     ike.Path
+	nattPath ike.Path // where an initiator floats to
+	natLocal bool     // this host is behind a NAT
+	natPeer  bool
+	natFake  bool // encap = yes made the peer see a NAT
+
+	cur  *generation   // new exchanges of ours go here
+	gens []*generation // all that still receive, cur among them
+	init *initExchange // IKE_SA_INIT and IKE_AUTH until established
+
+	localID, peerID ike.ID
+	peerIsOurs      bool
+	peerFragments   bool
+	peerHashes      []uint16
+
+	children []*child
+	vips     []netip.Addr // assigned to us
+	dns      []netip.Addr
+	leased   []netip.Addr // assigned to the peer
+
+	tasks     []*task
+	preparing bool // a task has begun and asks its questions before it sends
+	tokens    ike.Token
+	waiting   map[ike.Token]func(now time.Time, a ike.Answer)
+
+	bornAt, establishedAt           time.Time
+	halfOpenUntil                   time.Time
+	rekeyAt, expireAt               time.Time // of the IKE SA
+	trafficAt                       time.Time // next look at use times: keepalive and liveness
+	lastSent, lastAuthentic         time.Time // IKE messages; ESP has its own times in the data plane
+	lastProbe                       time.Time
+	lookingAtTraffic, probeUrgently bool
+	moved                           time.Time
+
+	acts []ike.Action // of the method that is running
+}
+
+// task is an exchange of ours that waits for the window.
+type task struct {
+	name    string
+	at      time.Time // not before; zero: as soon as may be
+	child   *child    // what it is about, if anything
+	request uint64    // the command to be told
+	start   func(now time.Time)
+}
+
+var _ ike.Machine = (*SA)(nil)
+
+// NewInitiator makes the machine of a connection that this host begins. natt is the path that is floated to when a NAT is
+// found; it equals path when the negotiation starts there.
+func NewInitiator(env ike.Env, conn *ike.Connection, path, natt ike.Path) *SA {
+	sa := newSA(env, path)
+	sa.initiator, sa.conn, sa.nattPath = true, conn, natt
+	return sa
+}
+
+// NewResponder makes the machine that answers a first message that the mux has vetted. The message goes to Receive.
+func NewResponder(env ike.Env, path ike.Path) *SA {
+	sa := newSA(env, path)
+	sa.nattPath = path
+	return sa
+}
+
+func newSA(env ike.Env, path ike.Path) *SA {
+	return &SA{env: env, path: path, waiting: map[ike.Token]func(time.Time, ike.Answer){}, init: &initExchange{}}
+}
+
+// take returns the actions of the running method.
+func (sa *SA) take(now time.Time) []ike.Action {
+	if sa.state != dead {
+		sa.pump(now)
+	}
+	acts := sa.acts
+	sa.acts = nil
+	return acts
+}
+
+func (sa *SA) act(a ike.Action) { sa.acts = append(sa.acts, a) }
+
+// Receive implements ike.Machine.
+func (sa *SA) Receive(now time.Time, d ike.Datagram) []ike.Action {
+	if sa.state != dead {
+		sa.receive(now, d)
+	}
+	return sa.take(now)
+}
+
+// Answer implements ike.Machine.
+func (sa *SA) Answer(now time.Time, t ike.Token, a ike.Answer) []ike.Action {
+	resume, ok := sa.waiting[t]
+	if !ok || sa.state == dead {
+		return nil
+	}
+	delete(sa.waiting, t)
+	resume(now, a)
+	return sa.take(now)
+}
+
+// Do implements ike.Machine.
+func (sa *SA) Do(now time.Time, c ike.Command) []ike.Action {
+	if sa.state == dead {
+		return nil
+	}
+	switch c := c.(type) {
+	case ike.Initiate:
+		sa.doInitiate(now, c)
+	case ike.Terminate:
+		sa.doTerminate(now, c)
+	case ike.Rekey:
+		sa.doRekey(now, c)
+	case ike.CheckLiveness:
+		sa.checkLiveness(now)
+	}
+	return sa.take(now)
+}
+
+// Notice implements ike.Machine.
+func (sa *SA) Notice(now time.Time, n ike.Notice) []ike.Action {
+	if sa.state == dead {
+		return nil
+	}
+	switch n := n.(type) {
+	case ike.Expire:
+		sa.expired(now, n)
+	case ike.NewMapping:
+		sa.espMoved(now, n)
+	case ike.AddressChanged:
+		sa.addressChanged(now, n)
+	case ike.Woke:
+		sa.probeUrgently = true
+		sa.trafficAt = now
+	case ike.Lost:
+		sa.closeNow(now, ike.CloseLost, "the data plane restarted")
+	case ike.Acquire:
+		sa.acquired(now, n)
+	}
+	return sa.take(now)
+}
+
+// ask puts a question; resume gets its answer unless the machine is closed before.
+func (sa *SA) ask(q ike.Question, resume func(now time.Time, a ike.Answer)) ike.Token {
+	sa.tokens++
+	t := sa.tokens
+	sa.waiting[t] = resume
+	sa.act(ike.Ask{Token: t, Question: q})
+	return t
+}
+
+// forget asks what has an answer that changes nothing (Remove).
+func (sa *SA) forget(q ike.Question) { sa.ask(q, func(time.Time, ike.Answer) {}) }
+
+// random fills n octets from the machine's source. A source that fails has no safe continuation: the SA is closed by the
+// caller's guard, which drops a machine that panics.
+func (sa *SA) random(n int) []byte {
+	b := make([]byte, n)
+	if _, err := io.ReadFull(sa.env.Rand, b); err != nil {
+		panic(fmt.Errorf("random numbers: %w", err))
+	}
+	return b
+}
+
+// jitter is a random duration below d.
+func (sa *SA) jitter(d time.Duration) time.Duration {
+	if d <= 0 {
+		return 0
+	}
+	return time.Duration(binary.BigEndian.Uint64(sa.random(8)) % uint64(d))
+}
+
+// report fills in what every event has.
+func (sa *SA) report(ev ike.Event) {
+	ev.Unique, ev.Initiator, ev.Path = sa.env.Unique, sa.initiator, sa.path
+	if sa.conn != nil {
+		ev.Connection = sa.conn.Name
+	}
+	if sa.cur != nil && ev.SPIi == 0 {
+		ev.SPIi, ev.SPIr = sa.cur.spiI, sa.cur.spiR
+	}
+	sa.act(ike.Report{Event: ev})
+}
+
+func (sa *SA) dropped(why ike.DropReason, format string, args ...any) {
+	sa.report(ike.Event{Kind: ike.EventDropped, Drop: why, Detail: fmt.Sprintf(format, args...)})
+}
+
+// done tells the operator that a command ended; err is empty when it did what it should.
+func (sa *SA) done(request uint64, childID uint64, err string) {
+	if request != 0 {
+		sa.report(ike.Event{Kind: ike.EventCommandDone, Request: request, ChildID: childID, Err: err})
+	}
+}
+
+// closeNow ends the machine without a word to the peer.
+func (sa *SA) closeNow(now time.Time, why ike.CloseReason, detail string) {
+	if sa.state == dead {
+		return
+	}
+	for _, c := range slices.Clone(sa.children) {
+		sa.dropChild(now, c, false, "")
+	}
+	for _, t := range sa.tasks {
+		sa.done(t.request, 0, detail)
+	}
+	sa.tasks = nil
+	if sa.init != nil {
+		if sa.init.spiIn != 0 {
+			sa.forget(ike.Remove{SPIIn: sa.init.spiIn, Remote: sa.path.Remote.Addr()})
+		}
+		sa.done(sa.init.request, 0, detail)
+		sa.init = nil
+	}
+	if len(sa.vips) > 0 {
+		sa.act(ike.Configure{Unique: sa.env.Unique, Connection: sa.conn.Name, VIPs: sa.vips, DNS: sa.dns, Remove: true})
+	}
+	if len(sa.leased) > 0 {
+		sa.act(ike.Unlease{Pools: sa.conn.Pools, Identity: sa.peerID, Addrs: sa.leased})
+	}
+	for t := range sa.waiting {
+		// Removals go on without us; everything else is withdrawn.
+		if !sa.isRemoval(t) {
+			sa.act(ike.Cancel{Token: t})
+		}
+	}
+	sa.waiting = nil
+	for _, g := range sa.gens {
+		if g.pending != nil && g.pending.request != 0 {
+			sa.done(g.pending.request, 0, detail)
+		}
+		sa.act(ike.Release{SPI: g.local()})
+		g.keys.wipe()
+	}
+	sa.report(ike.Event{Kind: ike.EventIKEDown, Reason: why, Detail: detail, Identity: sa.peerID, LocalIdentity: sa.localID})
+	sa.state = dead
+	sa.act(ike.Close{Reason: why})
+}
+
+// isRemoval reports whether the token's question, asked in this very method, is a Remove: those are carried out in order
+// before the Close and must not be cancelled.
+func (sa *SA) isRemoval(t ike.Token) bool {
+	for _, a := range sa.acts {
+		if q, ok := a.(ike.Ask); ok && q.Token == t {
+			_, removal := q.Question.(ike.Remove)
+			return removal
+		}
+	}
+	return false
+}
+
+// spiBytes is an IKE SPI as octets.
+func spiBytes(spi uint64) []byte { return binary.BigEndian.AppendUint64(nil, spi) }
+
+// find returns the first payload of a Go type.
+func find[T ikev2msg.Payload](payloads []ikev2msg.Payload) (T, bool) {
+	for _, p := range payloads {
+		if t, ok := p.(T); ok {
+			return t, true
+		}
+	}
+	var zero T
+	return zero, false
+}
+
+// only is find for payloads that may occur once: a second one is an error.
+func only[T ikev2msg.Payload](payloads []ikev2msg.Payload, name string) (T, error) {
+	var found T
+	n := 0
+	for _, p := range payloads {
+		if t, ok := p.(T); ok {
+			found = t
+			n++
+		}
+	}
+	if n != 1 {
+		return found, fmt.Errorf("%s: %d payloads, expected 1", name, n)
+	}
+	return found, nil
+}
+
+// notifyOf returns the first notify of a type.
+func notifyOf(payloads []ikev2msg.Payload, kind ikev2msg.NotifyType) *ikev2msg.Notify {
+	for _, p := range payloads {
+		if n, ok := p.(*ikev2msg.Notify); ok && n.Notify == kind {
+			return n
+		}
+	}
+	return nil
+}
+
+// errorNotify returns the first notify that is an error.
+func errorNotify(payloads []ikev2msg.Payload) *ikev2msg.Notify {
+	for _, p := range payloads {
+		if n, ok := p.(*ikev2msg.Notify); ok && n.Notify.Error() {
+			return n
+		}
+	}
+	return nil
+}
+
+// refusal makes the notify of a failed answer.
+func refusal(a ike.Answer, otherwise ikev2msg.NotifyType) (ikev2msg.NotifyType, string) {
+	f, ok := a.(ike.Failed)
+	if !ok {
+		return otherwise, "an answer of the wrong kind"
+	}
+	detail := "no reason given"
+	if f.Err != nil {
+		detail = f.Err.Error()
+	}
+	switch f.Refusal {
+	case ike.RefusalTemporary:
+		return ikev2msg.TemporaryFailure, detail
+	case ike.RefusalSelectors:
+		return ikev2msg.TSUnacceptable, detail
+	case ike.RefusalNoAddress:
+		return ikev2msg.InternalAddressFailure, detail
+	case ike.RefusalAuthentication:
+		return ikev2msg.AuthenticationFailed, detail
+	case ike.RefusalLimit:
+		return ikev2msg.NoAdditionalSAs, detail
+	}
+	return otherwise, detail
+}
+
+// privateFor draws a private value.
+func (sa *SA) privateFor(group interface {
+	NewPrivate(io.Reader) (secret.Key, error)
+}) secret.Key {
+	k, err := group.NewPrivate(sa.env.Rand)
+	if err != nil {
+		panic(err) // see random
+	}
+	return k
+}
