@@ -170,6 +170,7 @@ func TestRefuse(t *testing.T) {
 	}{
 		{"ike", "net/netip", true}, {"ike", "net", false}, {"crypt/secret", "log/slog", true}, {"wire", "log/slog", false},
 		{"ipsec/esp", "sync", true}, {"ike/mux", "sync", false}, {"port/udp", "net", true}, {"port/udp", "math/rand/v2", false},
+		{"lab/simnet", "math/rand/v2", true}, {"port/natbox/nat", "math/rand/v2", true}, {"port/natboxes", "math/rand/v2", false},
 		{"daemon", "gvisor.dev/gvisor/pkg/tcpip", false}, {"port/netstack", "gvisor.dev/gvisor/pkg/tcpip", true},
 	} {
 		if got := refuseOutside(module+"/"+c.from, c.path); (got == "") != c.ok {
