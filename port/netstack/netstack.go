@@ -192,6 +192,23 @@ func (s *Stack) SetMTU(mtu int) error {
 	return nil
 }
 
+// SetTCPWindow bounds what a TCP connection that is opened from now on has in flight in each direction, in octets: for
+// paths whose queues are short.
+func (s *Stack) SetTCPWindow(octets int) error {
+	if octets < bufferMin || octets > bufferMax {
+		return fmt.Errorf("tcp window: %d, expected %d to %d", octets, bufferMin, bufferMax)
+	}
+	moderate := tcpip.TCPModerateReceiveBufferOption(false)
+	send := tcpip.TCPSendBufferSizeRangeOption{Min: bufferMin, Default: octets, Max: octets}
+	receive := tcpip.TCPReceiveBufferSizeRangeOption{Min: bufferMin, Default: octets, Max: octets}
+	for _, o := range []tcpip.SettableTransportProtocolOption{&moderate, &send, &receive} {
+		if err := s.stack.SetTransportProtocolOption(tcp.ProtocolNumber, o); err != nil {
+			return fmt.Errorf("TCP option %T: %s", o, err)
+		}
+	}
+	return nil
+}
+
 // BatchSize implements tun.Device.
 func (s *Stack) BatchSize() int { return batchSize }
 
