@@ -1,0 +1,223 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+// Package sadb is the databases of RFC 4301, Section 4.4: the SAD (security associations, their lifetimes and their
+// peers' endpoints) and the SPD (what is protected, bypassed or discarded). Its callers are the daemon's seam, which
+// speaks for IKE, and ipsec/dataplane. Selectors and keys come from an authenticated peer; SPIs and packets from anybody.
+// It guarantees that an SPI is unique and not used twice within 120 s, that an outbound SA exists once (a second
+// counter under one key would repeat a nonce), that a hard limit ends an SA at the packet that reaches it, and that
+// one SA or one policy more costs the same whether there are ten or ten thousand.
+//
+// Every method of DB may be called from any goroutine; none blocks for long, does I/O or reads a clock.
+package sadb
+
+import (
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/natterjack/natterjack/crypt/secret"
+	"github.com/natterjack/natterjack/crypt/suite"
+)
+
+// Selector is an address range, a protocol and a port range (RFC 7296, Section 3.13.1; RFC 4301, Section 4.4.1.1).
+type Selector struct {
+	From, To netip.Addr
+	// Proto is an IP protocol; 0: any.
+	Proto uint8
+	// PortFrom and PortTo bound the port of this selector's side; 0 to 65535: any. For ICMP and ICMPv6 a port is
+	// type*256 + code, and the local side of a packet that is sent, like the local side of one received, carries it.
+	PortFrom, PortTo uint16
+}
+
+// Endpoint is where a child's ESP packets go and come from, as this host sees it.
+type Endpoint struct {
+	Local, Remote netip.AddrPort
+	// Encap says that ESP travels in UDP between the two; otherwise it is IP protocol 50 and the ports mean nothing.
+	Encap bool
+}
+
+// DSCP says what happens to the DSCP of the inner header (RFC 4301, Section 5.1.2).
+type DSCP uint8
+
+const (
+	// DSCPOut copies it to the outer header of a packet that is sealed (swanctl: copy_dscp = out).
+	DSCPOut DSCP = iota
+	// DSCPIn copies it from the outer header of a packet that is opened.
+	DSCPIn
+	// DSCPBoth does both.
+	DSCPBoth
+	// DSCPNone leaves the outer one zero and the inner one alone.
+	DSCPNone
+)
+
+// Limits are the lifetimes of a pair of SAs; zero: none. Octets (of inner packets) and packets are counted for each
+// direction, and the direction that reaches one first counts. A soft limit is told by a notice, a hard one ends the pair.
+// Beside these there are limits that cannot be switched off: see Child.
+type Limits struct {
+	SoftTime, HardTime       time.Duration // from installation
+	SoftBytes, HardBytes     uint64
+	SoftPackets, HardPackets uint64
+}
+
+// Child is a pair of SAs: what a CREATE_CHILD_SA or IKE_AUTH exchange agreed on.
+//
+// Whatever Limits say, a pair without ESN, and a pair with AES-GCM, is told soft at 2^31 packets sent and ends at 2^32-1
+// or 2^32 (RFC 4303, Section 3.3.3).
+type Child struct {
+	// Reqid names the policies that this child serves and the pairs it replaces or is replaced by. From Reserve.
+	Reqid uint32
+	// SPIIn is ours, from Reserve; SPIOut the peer's.
+	SPIIn, SPIOut uint32
+	Endpoint      Endpoint
+	Suite         suite.ESP
+	// KeyIn and KeyOut are encryption keys with the salt of an AEAD behind them; IntegIn and IntegOut are empty for an
+	// AEAD. Install keeps none of them: the caller may wipe them afterwards.
+	KeyIn, KeyOut, IntegIn, IntegOut secret.Key
+	// TSLocal and TSRemote are the negotiated selectors, never empty. A packet belongs to the child if one of the first
+	// has its local side and one of the second its remote side.
+	TSLocal, TSRemote []Selector
+	// Standby: nothing is sealed on the outbound SA until Promote, the first packet on the inbound SA, or the end of
+	// the pair that sends for this Reqid now (RFC 7296, Section 2.8). The engine then switches by itself.
+	Standby bool
+	// NoPolicies installs the SAs alone: the traffic that they carry is chosen by policies added otherwise.
+	NoPolicies bool
+	// Window is the replay window in packets, 32 to 4096; it is rounded up to a multiple of 64.
+	Window int
+	Limits Limits
+	// CopyDF: an IPv4 packet with DF that is too large is answered by ICMP. Without it such a packet is fragmented
+	// before it is sealed, as if DF were not set. The outer DF is the socket's business and always set.
+	CopyDF bool
+	// CopyECN does what RFC 6040 says; without it the outer header is not ECN-capable and its bits are ignored.
+	CopyECN bool
+	DSCP    DSCP
+}
+
+// Action is what a policy does with a packet.
+type Action uint8
+
+const (
+	// Protect seals the packet on the SA of the policy's Reqid, or asks for one.
+	Protect Action = iota + 1
+	// Bypass hands the packet back unchanged.
+	Bypass
+	// Discard drops it.
+	Discard
+)
+
+// String is a word for logs.
+func (a Action) String() string {
+	switch a {
+	case Protect:
+		return "protect"
+	case Bypass:
+		return "bypass"
+	case Discard:
+		return "discard"
+	}
+	return "?"
+}
+
+// Policy is an entry of the outbound SPD beside those that children bring.
+//
+// Order, from first to last: bypass; what children brought; protect (traps); discard. Within these the policy wins whose
+// remote prefix around the packet is the longest, then the longest local one, then the one with a protocol, then the
+// one with ports, then the older one. A packet that meets no policy is discarded (RFC 4301, Section 5.1).
+type Policy struct {
+	// Owner and Reqid: a policy is removed by its owner (ID from AddPolicy, or all of a Reqid). Protect needs a Reqid.
+	Reqid         uint32
+	Action        Action
+	Local, Remote []Selector
+	// Name is for listings only.
+	Name string
+}
+
+// PolicyID names a policy of AddPolicy.
+type PolicyID uint64
+
+// NoticeKind says what a Notice is.
+type NoticeKind uint8
+
+const (
+	// Acquire: a packet met a protect policy (Reqid) that has no SA. Packet is its tuple. Told once until a child of that
+	// Reqid is installed, AcquireFailed, or 30 s have passed.
+	Acquire NoticeKind = iota + 1
+	// Expire: the pair SPIIn reached a limit. With Hard set it is unusable from now on; it stays listed until Remove.
+	// The daemon answers a soft one with a rekey.
+	Expire
+	// NewMapping: the newest authenticated packet on SPIIn came from the endpoint To while the pair sends to From.
+	// Local is the address it arrived at. Nothing has moved yet: Move does.
+	NewMapping
+	// FirstUse: the first authenticated packet arrived on SPIIn. If the pair was standby it sends from now on.
+	FirstUse
+	// Larval: the reservation SPIIn has not been installed within 30 s and is gone.
+	Larval
+)
+
+// String is a word for logs.
+func (k NoticeKind) String() string {
+	switch k {
+	case Acquire:
+		return "acquire"
+	case Expire:
+		return "expire"
+	case NewMapping:
+		return "new mapping"
+	case FirstUse:
+		return "first use"
+	case Larval:
+		return "reservation expired"
+	}
+	return "?"
+}
+
+// Notice is what the data plane saw. See NoticeKind for the fields that a kind uses.
+type Notice struct {
+	Kind            NoticeKind
+	Reqid           uint32
+	SPIIn           uint32
+	Hard            bool
+	From, To, Local netip.AddrPort
+	Packet          Tuple
+}
+
+// Tuple is the selector fields of a packet, seen from this host.
+type Tuple struct {
+	Local, Remote         netip.Addr
+	Proto                 uint8
+	LocalPort, RemotePort uint16
+	// HasPorts is false for fragments but the first, and for protocols without ports.
+	HasPorts bool
+}
+
+// Usage is what a pair has counted. Bytes are those of inner packets. Times are zero where nothing has passed.
+type Usage struct {
+	BytesIn, BytesOut     uint64
+	PacketsIn, PacketsOut uint64
+	// LastIn and LastOut are the newest authenticated packet and the newest one sealed, dummies included: for liveness
+	// and keepalives. DataIn and DataOut leave out the dummies: for inactivity.
+	LastIn, LastOut, DataIn, DataOut time.Time
+}
+
+// Info is a pair of SAs as a listing shows it.
+type Info struct {
+	Reqid         uint32
+	SPIIn, SPIOut uint32
+	Endpoint      Endpoint
+	Suite         suite.ESP
+	Usage         Usage
+	Installed     time.Time
+	PathMTU       int  // octets of the outer IP packet
+	Sending       bool // new packets of the Reqid are sealed on this pair
+	Dead          bool // a hard limit was reached
+}
+
+// The failures of DB's methods.
+var (
+	ErrNoSPI       = errors.New("no SPI is free: too many SAs or reservations")
+	ErrReservation = errors.New("SPI is not reserved: it was never, has expired or is installed already")
+	ErrUnknown     = errors.New("no such SA")
+	ErrSelectors   = errors.New("selectors are empty, of mixed families or reversed")
+	ErrEndpoint    = errors.New("endpoint is not a pair of addresses of one family with ports where there is UDP")
+	ErrPolicy      = errors.New("policy needs an action, selectors and, to protect, a reqid")
+	ErrTooMany     = errors.New("too many policies")
+)
