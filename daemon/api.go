@@ -202,5 +202,6 @@ func (d *Daemon) Stats() Stats {
 		st.IKESAs, st.HalfOpen = st.IKESAs+n[0], st.HalfOpen+n[1]
 	}
 	st.Children = d.kernel.children()
+	st.KeepalivesIn += st.Engine.KeepalivesIn
 	return st
 }

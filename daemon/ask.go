@@ -26,17 +26,24 @@ func (s *shard) ask(e *entry, t ike.Token, q ike.Question) {
 	case ike.KeyExchange:
 		s.work(e, t, func() ike.Answer { return keyExchange(q) })
 	case ike.Sign:
-		s.work(e, t, func() ike.Answer { return s.d.creds.sign(q) })
+		s.work(e, t, func() ike.Answer { return s.d.creds.Sign(time.Now(), q) })
 	case ike.Verify:
-		s.work(e, t, func() ike.Answer { return s.d.creds.verify(time.Now(), q) })
+		s.work(e, t, func() ike.Answer { return s.d.creds.Verify(time.Now(), q) })
 	case ike.FindPSK:
-		s.answerNow(e, t, s.d.creds.findPSK(q))
+		s.answerNow(e, t, s.d.creds.FindPSK(q))
 	case ike.CertRequests:
-		s.answerNow(e, t, s.d.creds.authorities(q))
+		s.answerNow(e, t, s.d.creds.Authorities(q))
 	case ike.FindConnections:
 		s.answerNow(e, t, s.findConnections(q))
 	case ike.Lease:
-		s.answerNow(e, t, s.d.pools.lease(q))
+		a := s.d.pools.lease(q)
+		s.answerNow(e, t, a)
+		if leased, ok := a.(ike.Leased); ok {
+			// Should the machine end before it hears of it, the addresses go back.
+			s.ready[len(s.ready)-1].undo = func() {
+				s.d.pools.release(ike.Unlease{Pools: q.Pools, Identity: q.Identity, Addrs: leased.Addrs})
+			}
+		}
 	case ike.Admit:
 		s.answerNow(e, t, s.admit(q))
 	default:

@@ -6,6 +6,7 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -44,11 +45,18 @@ func (c *connections) byName(name string) *ike.Connection {
 	return nil
 }
 
-// byChild returns the first connection that has the child; conn may be empty.
-func (c *connections) byChild(conn, child string) (*ike.Connection, *ike.ChildConfig, error) {
+// named finds a connection and its child. Either name may be empty, not both: without conn the first connection that has
+// the child is taken, without child the IKE SA alone is meant (nil).
+func (c *connections) named(conn, child string) (*ike.Connection, *ike.ChildConfig, error) {
+	if conn == "" && child == "" {
+		return nil, nil, errors.New("name: expected that of a connection or of a child")
+	}
 	for _, cn := range c.all() {
 		if conn != "" && cn.Name != conn {
 			continue
+		}
+		if child == "" {
+			return cn, nil, nil
 		}
 		for _, ch := range cn.Children {
 			if ch.Name == child {
@@ -56,13 +64,21 @@ func (c *connections) byChild(conn, child string) (*ike.Connection, *ike.ChildCo
 			}
 		}
 		if conn != "" {
-			return nil, nil, fmt.Errorf("connection %q has no child %q", conn, child)
+			return nil, nil, &NotFoundError{Kind: "child", Name: conn + "/" + child}
 		}
 	}
 	if conn != "" {
-		return nil, nil, fmt.Errorf("no connection %q is loaded", conn)
+		return nil, nil, &NotFoundError{Kind: "connection", Name: conn}
 	}
-	return nil, nil, fmt.Errorf("no loaded connection has a child %q", child)
+	return nil, nil, &NotFoundError{Kind: "child", Name: child}
+}
+
+// room reports whether one more may be loaded, or the name is there already.
+func (c *connections) room(name string) error {
+	if c.byName(name) == nil && len(c.all()) >= maxConnections {
+		return fmt.Errorf("%d connections are loaded, which is the limit", maxConnections)
+	}
+	return nil
 }
 
 // set adds or replaces one connection.

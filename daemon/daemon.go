@@ -6,8 +6,8 @@ package daemon
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"runtime"
@@ -15,13 +15,18 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/natterjack/natterjack/daemon/config"
+	"github.com/natterjack/natterjack/daemon/credentials"
 	"github.com/natterjack/natterjack/ike"
+	"github.com/natterjack/natterjack/ike/mux"
+	"github.com/natterjack/natterjack/ipsec/sadb"
 	"github.com/natterjack/natterjack/port/tun"
+	"github.com/natterjack/natterjack/wire/natt"
 )
 
 const (
 	// shutdownLimit is how long Close waits for the peers to answer the deletes.
-	shutdownLimit = 1500 * time.Millisecond
+	shutdownLimit = time.Second
 	// defaultKeepalive is the pause after the last packet sent (RFC 3948, Section 4).
 	defaultKeepalive = 20 * time.Second
 	// halfOpenLife is how long a responder's IKE SA may stay unauthenticated.
@@ -54,10 +59,20 @@ type Options struct {
 	Retransmit ike.Retransmit
 	// DataPlane is how the data plane is described in status: "tun" or "netstack".
 	DataPlane string
+	// FragmentSize is the largest IP datagram, in octets, in which an IKE message is sent (RFC 7383).
+	FragmentSize int
+	// AnyPort binds free ports in the place of Port and PortNATT; Ports tells which.
+	AnyPort bool
+	// NoRawESP leaves IP protocol 50 alone: ESP always travels in UDP.
+	NoRawESP bool
 }
 
+var errClosing = errors.New("the daemon is shutting down")
+
 // KeyLog writes keys for tshark. Implementations hold 0600 files.
-type KeyLog interface{ Write(k *ike.Keys, ev ike.Event) error }
+type KeyLog interface {
+	Write(k *ike.Keys, ev ike.Event) error
+}
 
 // Host is what the daemon changes of the operating system beyond its sockets and device. All methods are called from
 // one goroutine and may take a moment; what they set they also record, so that a crash leaves nothing for ever.
@@ -85,17 +100,29 @@ type Daemon struct {
 	registry    *registry
 	connections *connections
 	resolver    *resolver
-	creds       *credentials
+	creds       *credentials.Store
 	pools       *pools
 	workers     *workers
 	sockets     *sockets
 	plane       *plane
 	kernel      *seam
 	client      *client
+	starter     *starter
+	requests    *requests
+	watch       *watch
+	keys        *keyWriter // nil: no key log
+	router      *mux.Router
 	shards      []*shard
 	counters    counters
 
+	loadMu    sync.Mutex // one configuration at a time; protects the next four
+	applied   *config.Config
+	fromFile  map[string]bool // connections that Apply loaded
+	filePools map[string]bool
+	dropped   []*ike.Connection
+
 	nextUnique atomic.Uint64
+	nextShard  atomic.Uint64
 	mu         sync.Mutex     // protects owners
 	owners     map[uint64]int // unique -> shard
 	cancel     context.CancelFunc
@@ -105,7 +132,10 @@ type Daemon struct {
 
 // counters are totals of the whole daemon.
 type counters struct {
-	panics, ikeIn, ikeOut, ikeDropped, keepalivesIn, keepalivesOut, strayESP atomic.Uint64
+	panics, ikeIn, ikeOut, ikeDropped, keepalivesIn, keepalivesOut atomic.Uint64
+	// strays were neither IKE nor ESP where they arrived; unsent found a full queue or no socket; notPassed met a pass policy
+	// and no way out; deviceErrors were not taken by the device.
+	strays, unsent, notPassed, deviceErrors atomic.Uint64
 }
 
 // New opens the sockets and starts the daemon's goroutines. Connections are loaded afterwards.
@@ -118,33 +148,50 @@ func New(opts Options) (*Daemon, error) {
 	d := &Daemon{
 		opts: opts, log: opts.Log, started: time.Now(), cancel: cancel,
 		hub: newHub(), registry: newRegistry(), connections: newConnections(), resolver: newResolver(),
-		creds: newCredentials(), pools: newPools(), owners: map[uint64]int{},
+		creds: credentials.New(), pools: newPools(), requests: newRequests(), owners: map[uint64]int{}, fromFile: map[string]bool{},
 	}
-	var err error
-	if d.sockets, err = openSockets(d); err != nil {
+	db, err := sadb.New(d.started, sadb.Config{Rand: rand.Reader})
+	if err == nil {
+		err = d.newShards(min(8, runtime.GOMAXPROCS(0)))
+	}
+	if err == nil {
+		d.sockets, err = openSockets(d)
+	}
+	if err != nil {
 		cancel()
 		return nil, err
 	}
 	d.workers = newWorkers(ctx)
-	d.plane = newPlane(d, opts.Device)
-	d.kernel = newSeam(d)
+	d.plane = newPlane(d, db)
+	d.kernel = newSeam(db, d.plane.kick)
 	d.client = newClient(d, opts.Host)
-	shards := min(8, runtime.GOMAXPROCS(0))
-	if err := d.newShards(shards); err != nil {
-		cancel()
-		d.sockets.close()
-		return nil, err
+	d.starter = newStarter(d, ctx)
+	d.watch = newWatch(d)
+	if opts.KeyLog != nil {
+		d.keys = newKeyWriter(opts.KeyLog, func(err error) { d.log.Error("key log", "reason", err.Error()) })
 	}
+	d.start(ctx)
+	return d, nil
+}
+
+// start begins everything that runs.
+func (d *Daemon) start(ctx context.Context) {
 	log := newEventLog(d.log)
 	sub := d.hub.subscribe()
 	d.loops.Go(func() { log.run(sub) })
 	for _, s := range d.shards {
 		go s.run(ctx)
 	}
+	d.loops.Go(func() { d.watch.run(ctx) })
 	d.client.start()
 	d.plane.start()
 	d.sockets.start()
-	return d, nil
+}
+
+// Ports are the UDP ports in use, of IKE and of NAT-T; zero: there is none. family is any address of the family that is
+// meant.
+func (d *Daemon) Ports(family netip.Addr) (ikePort, nattPort uint16) {
+	return d.sockets.port(family, natt.Raw), d.sockets.port(family, natt.NonESP)
 }
 
 func (o *Options) setDefaults() {
@@ -156,6 +203,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.PortNATT == 0 {
 		o.PortNATT = 4500
+	}
+	if o.FragmentSize == 0 {
+		o.FragmentSize = defaultFragment
 	}
 	if o.Keepalive == 0 {
 		o.Keepalive = defaultKeepalive
@@ -170,29 +220,28 @@ func (o *Options) setDefaults() {
 	}
 }
 
-// Events subscribes to everything that happens.
-func (d *Daemon) Events() *Subscription { return d.hub.subscribe() }
-
 // Close deletes all SAs (waiting at most shutdownLimit for the peers), takes back what was set on the host, and ends the
 // daemon's goroutines. It returns within 2 s.
 func (d *Daemon) Close() error {
 	if !d.closing.CompareAndSwap(false, true) {
 		return nil
 	}
+	d.starter.close()
 	d.terminateAll()
 	d.cancel()
 	for _, s := range d.shards {
 		<-s.done
 	}
+	d.requests.close()
+	d.workers.wg.Wait()
+	d.sockets.flush()
 	err := d.client.close()
 	d.sockets.close()
-	d.plane.close()
-	d.hub.mu.Lock()
-	for s := range d.hub.subs {
-		delete(d.hub.subs, s)
-		close(s.c)
+	err = errors.Join(err, d.plane.close())
+	if d.keys != nil {
+		d.keys.close()
 	}
-	d.hub.mu.Unlock()
+	d.hub.close()
 	d.loops.Wait()
 	return err
 }
@@ -243,9 +292,13 @@ func onShard[T any](s *shard, f func(*shard) T) T {
 
 // command gives a machine an order; unknown uniques are ignored.
 func (d *Daemon) command(unique uint64, c ike.Command) {
-	if s := d.shardOf(unique); s != nil {
-		s.q.put(input{unique: unique, command: c})
+	s := d.shardOf(unique)
+	if s == nil {
+		n := requestOf(c)
+		d.requests.resolve(n, goneOutcome(n))
+		return
 	}
+	s.q.put(input{unique: unique, command: c})
 }
 
 // notice tells one machine, or with unique zero all machines, what was seen.
@@ -285,25 +338,4 @@ func (d *Daemon) disown(unique uint64) {
 	delete(d.owners, unique)
 	d.mu.Unlock()
 	d.registry.forget(unique)
-}
-
-// Status returns a snapshot of all IKE SAs, ordered by their numbers.
-func (d *Daemon) Status() []ike.Status {
-	var list []ike.Status
-	for _, s := range d.shards {
-		list = append(list, onShard(s, func(s *shard) []ike.Status {
-			part := make([]ike.Status, 0, len(s.byUnique))
-			for _, e := range s.byUnique {
-				part = append(part, e.m.Status(time.Now()))
-			}
-			return part
-		})...)
-	}
-	sortStatus(list)
-	return list
-}
-
-// errNotLoaded is returned for a name nobody loaded.
-func errNotLoaded(name string) error {
-	return fmt.Errorf("no connection or child %q is loaded; `natterjack status` and `swanctl --list-conns` show what is", name)
 }

@@ -71,3 +71,13 @@ func (h *hub) publish(ev ike.Event) {
 		}
 	}
 }
+
+// close ends every subscription.
+func (h *hub) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for s := range h.subs {
+		delete(h.subs, s)
+		close(s.c)
+	}
+}

@@ -10,21 +10,22 @@ import (
 
 // perform executes actions in order. Answers that are known at once are queued in s.ready and given after the list.
 func (s *shard) perform(e *entry, actions []ike.Action) {
+	defer s.settle(e)
 	for _, a := range actions {
 		switch a := a.(type) {
 		case ike.Send:
+			e.remote = a.Path.Remote
 			s.d.sockets.sendIKE(a.Path, a.Bytes)
 		case ike.Keepalive:
 			s.d.sockets.sendKeepalive(a.Path)
 		case ike.Probe:
-			s.d.plane.probe(a.SPIOut)
+			if spi := s.d.kernel.inbound(e.unique, a.SPIOut); spi != 0 {
+				s.d.plane.probe(spi)
+			}
 		case ike.Ask:
-			e.asks[a.Token] = nil
+			e.asks[a.Token] = struct{}{}
 			s.ask(e, a.Token, a.Question)
 		case ike.Cancel:
-			if cancel := e.asks[a.Token]; cancel != nil {
-				cancel()
-			}
 			delete(e.asks, a.Token)
 		case ike.Claim:
 			e.spis[a.SPI] = struct{}{}
@@ -45,14 +46,43 @@ func (s *shard) perform(e *entry, actions []ike.Action) {
 	}
 }
 
-// report completes an event with what every event has and hands it to the hub.
+// report completes an event with what every event has and hands it on: keys to the key log alone, children to the host,
+// the ends of commands to whoever waits, and everything to the hub.
 func (s *shard) report(e *entry, ev ike.Event) {
 	ev.Unique = e.unique
-	if ev.Connection != "" {
-		e.connection = ev.Connection
+	switch ev.Kind {
+	case ike.EventKeys:
+		if s.d.keys != nil {
+			s.d.keys.put(ev)
+		}
+		ev.Keys = nil
+	case ike.EventDropped:
+		s.dropped(ev)
+		return
+	case ike.EventFailed:
+		e.failed = &ev
+	case ike.EventIKEDown:
+		e.down = &ev
+	case ike.EventCommandDone:
+		// Resolved after the action list, which may say also how the IKE SA fared.
+		e.finished = append(e.finished, ev)
+	case ike.EventChildUp, ike.EventChildDown:
+		s.d.client.event(ev)
+	}
+	if ev.Connection != "" && (e.conn == nil || e.conn.Name != ev.Connection) {
+		e.conn = s.d.connections.byName(ev.Connection)
 	}
 	s.mux.Observe(e.unique, ev.Kind)
 	s.d.hub.publish(ev)
+}
+
+// settle resolves the commands that ended in an action list.
+func (s *shard) settle(e *entry) {
+	for _, ev := range e.finished {
+		delete(e.requests, ev.Request)
+		s.d.requests.resolve(ev.Request, outcome{done: ev, failed: e.failed, down: e.down})
+	}
+	e.finished = e.finished[:0]
 }
 
 // answerNow queues an answer that is known already.

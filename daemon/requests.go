@@ -30,9 +30,10 @@ type request struct {
 
 // requests numbers commands and hands their outcomes over. It is safe for concurrent use.
 type requests struct {
-	mu   sync.Mutex // protects next, open, and out until done is closed
+	mu   sync.Mutex // protects next, open, over, and out until done is closed
 	next uint64
 	open map[uint64]*request
+	over bool // the daemon has ended: nothing is done any more
 }
 
 func newRequests() *requests { return &requests{open: map[uint64]*request{}} }
@@ -43,8 +44,25 @@ func (r *requests) begin() *request {
 	defer r.mu.Unlock()
 	r.next++
 	q := &request{number: r.next, done: make(chan struct{})}
+	if r.over {
+		q.out = goneOutcome(q.number)
+		close(q.done)
+		return q
+	}
 	r.open[q.number] = q
 	return q
+}
+
+// close ends all waiting: the shards have ended.
+func (r *requests) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.over = true
+	for n, q := range r.open {
+		q.out = goneOutcome(n)
+		close(q.done)
+	}
+	clear(r.open)
 }
 
 // resolve hands an outcome over. Requests that nobody waits for any more are ignored.

@@ -64,14 +64,3 @@ func (r *resolver) resolve(ctx context.Context, host string) ([]netip.Addr, erro
 	r.mu.Unlock()
 	return addrs, nil
 }
-
-// localAddrTo asks the host's routing which source address packets to remote have. Nothing is sent.
-func localAddrTo(remote netip.AddrPort) (netip.Addr, error) {
-	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(remote))
-	if err != nil {
-		return netip.Addr{}, fmt.Errorf("no route to %s: %w", remote.Addr(), err)
-	}
-	defer c.Close()
-	local := c.LocalAddr().(*net.UDPAddr).AddrPort().Addr()
-	return local.Unmap(), nil
-}

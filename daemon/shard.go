@@ -9,6 +9,7 @@ import (
 	"container/heap"
 	"context"
 	"fmt"
+	"net/netip"
 	"runtime/debug"
 	"time"
 
@@ -18,14 +19,20 @@ import (
 
 // entry is a machine with what the shell keeps about it. Owned by its shard.
 type entry struct {
-	m          ike.Machine
-	unique     uint64
-	connection string
-	spis       map[uint64]struct{}  // claimed local IKE SPIs
-	asks       map[ike.Token]func() // outstanding questions and how each is withdrawn (nil: it is only forgotten)
-	deadline   time.Time
-	index      int // in the heap; -1: not scheduled
-	closed     bool
+	m        ike.Machine
+	unique   uint64
+	conn     *ike.Connection        // nil: not chosen yet
+	began    bool                   // this host began it
+	remote   netip.AddrPort         // where it last sent to
+	spis     map[uint64]struct{}    // claimed local IKE SPIs
+	asks     map[ike.Token]struct{} // outstanding questions; an answer to any other is dropped
+	requests map[uint64]struct{}    // commands that somebody waits for
+	finished []ike.Event            // EventCommandDone of the list that is being performed
+	failed   *ike.Event             // the last EventFailed
+	down     *ike.Event             // EventIKEDown
+	deadline time.Time
+	index    int // in the heap; -1: not scheduled
+	closed   bool
 }
 
 // ready is an answer that is already known.
@@ -33,6 +40,7 @@ type ready struct {
 	e     *entry
 	token ike.Token
 	a     ike.Answer
+	undo  func() // if the answer meets nobody; nil: nothing
 }
 
 // shard owns machines. All fields but q and wakeups are touched by its goroutine only.
@@ -46,6 +54,7 @@ type shard struct {
 	bySPI    map[uint64]*entry
 	due      deadlines
 	ready    []ready
+	drops    [numDrops]dropClass
 	done     chan struct{}
 }
 
@@ -132,17 +141,19 @@ func (s *shard) handle(in *input) {
 		}
 	case in.notice != nil && in.unique == 0:
 		for _, e := range s.entries() {
-			s.step(e, func() []ike.Action { return e.m.Notice(time.Now(), in.notice) })
+			s.notify(e, in.notice)
 		}
 	case in.notice != nil:
 		if e := s.byUnique[in.unique]; e != nil {
-			s.step(e, func() []ike.Action { return e.m.Notice(time.Now(), in.notice) })
+			s.notify(e, in.notice)
 		}
 	case in.command != nil:
-		if e := s.byUnique[in.unique]; e != nil {
-			s.step(e, func() []ike.Action { return e.m.Do(time.Now(), in.command) })
-		}
+		s.order(in.unique, in.command)
 	}
+}
+
+func (s *shard) notify(e *entry, n ike.Notice) {
+	s.step(e, func() []ike.Action { return e.m.Notice(time.Now(), n) })
 }
 
 // entries is a copy: a step may close its entry.
@@ -154,14 +165,13 @@ func (s *shard) entries() []*entry {
 	return list
 }
 
-// add takes over a newborn machine and performs its first actions.
-func (s *shard) add(unique uint64, connection string, m ike.Machine, first func() []ike.Action) *entry {
+// add takes over a newborn machine.
+func (s *shard) add(unique uint64, conn *ike.Connection, began bool, m ike.Machine) *entry {
 	e := &entry{
-		m: m, unique: unique, connection: connection, index: -1,
-		spis: map[uint64]struct{}{}, asks: map[ike.Token]func(){},
+		m: m, unique: unique, conn: conn, began: began, index: -1,
+		spis: map[uint64]struct{}{}, asks: map[ike.Token]struct{}{}, requests: map[uint64]struct{}{},
 	}
 	s.byUnique[unique] = e
-	s.step(e, first)
 	return e
 }
 
@@ -174,10 +184,10 @@ func (s *shard) step(e *entry, f func() []ike.Action) {
 	for len(s.ready) > 0 {
 		r := s.ready[0]
 		s.ready = s.ready[1:]
-		if r.e.closed {
-			continue
-		}
-		if _, ok := r.e.asks[r.token]; !ok {
+		if _, ok := r.e.asks[r.token]; !ok || r.e.closed {
+			if r.undo != nil {
+				r.undo()
+			}
 			continue
 		}
 		delete(r.e.asks, r.token)
@@ -194,10 +204,9 @@ func (s *shard) guard(e *entry, f func() []ike.Action) (actions []ike.Action) {
 		if p := recover(); p != nil {
 			s.d.counters.panics.Add(1)
 			s.d.log.Error("an IKE machine failed and was dropped; please report this",
-				"ike_sa", e.unique, "connection", e.connection, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			s.d.kernel.RemoveAll(e.unique)
+				"ike_sa", e.unique, "connection", e.name(), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			actions = []ike.Action{
-				ike.Report{Event: ike.Event{Kind: ike.EventIKEDown, Unique: e.unique, Connection: e.connection,
+				ike.Report{Event: ike.Event{Kind: ike.EventIKEDown, Unique: e.unique, Connection: e.name(),
 					Reason: ike.CloseInternal, Detail: "internal failure"}},
 				ike.Close{Reason: ike.CloseInternal},
 			}
@@ -224,24 +233,38 @@ func (s *shard) schedule(e *entry) {
 	}
 }
 
-// drop forgets a machine after its Close.
+// name is that of the connection, empty while there is none.
+func (e *entry) name() string {
+	if e.conn == nil {
+		return ""
+	}
+	return e.conn.Name
+}
+
+// drop forgets a machine after its Close, and takes back whatever it still had: of a machine that failed, everything.
 func (s *shard) drop(e *entry) {
 	e.closed = true
 	if e.index >= 0 {
 		heap.Remove(&s.due, e.index)
 	}
-	for _, cancel := range e.asks {
-		if cancel != nil {
-			cancel()
-		}
-	}
 	clear(e.asks)
 	for spi := range e.spis {
-		delete(s.bySPI, spi)
+		if s.bySPI[spi] == e {
+			delete(s.bySPI, spi)
+		}
 	}
 	delete(s.byUnique, e.unique)
 	s.mux.Closed(e.unique)
+	s.d.kernel.RemoveAll(e.unique)
+	s.d.client.gone(e.unique)
 	s.d.disown(e.unique)
+	s.settle(e)
+	for n := range e.requests {
+		s.d.requests.resolve(n, outcome{done: goneOutcome(n).done, failed: e.failed, down: e.down})
+	}
+	if e.began && e.down != nil && !s.d.closing.Load() {
+		s.d.starter.lost(s.d.connections.byName(e.name()), e.down.Reason)
+	}
 }
 
 // deadlines is a heap of entries by deadline.

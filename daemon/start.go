@@ -63,7 +63,9 @@ func newStarter(d *Daemon, ctx context.Context) *starter {
 
 // close gives all initiations up and waits for their goroutines.
 func (s *starter) close() {
-	s.cancel()
+	s.mu.Lock()
+	s.cancel() // under the lock: begin adds no goroutine after this
+	s.mu.Unlock()
 	s.wg.Wait()
 }
 

@@ -17,13 +17,14 @@ const maxQueuedWork = 1024
 
 // workers runs functions on a fixed number of goroutines.
 type workers struct {
+	n    int
 	jobs chan func()
 	wg   sync.WaitGroup
 }
 
 func newWorkers(ctx context.Context) *workers {
-	w := &workers{jobs: make(chan func(), maxQueuedWork)}
-	for range max(2, runtime.GOMAXPROCS(0)) {
+	w := &workers{n: max(2, runtime.GOMAXPROCS(0)), jobs: make(chan func(), maxQueuedWork)}
+	for range w.n {
 		w.wg.Add(1)
 		go func() {
 			defer w.wg.Done()
