@@ -145,10 +145,8 @@ func (d *Daemon) pathsTo(conn *ike.Connection, local, remote netip.Addr) (path, 
 // reusable is an IKE SA of the connection on which another child can be negotiated; zero: none. It must have been begun
 // by either side with the peer that the connection names now.
 func (d *Daemon) reusable(conn *ike.Connection) (uint64, netip.AddrPort) {
-	for _, sa := range d.Status() {
-		if sa.Connection == conn.Name && (sa.State == "ESTABLISHED" || sa.State == "REKEYING") {
-			return sa.Unique, sa.Path.Remote
-		}
+	for _, sa := range d.of(conn.Name) {
+		return sa.Unique, sa.Path.Remote
 	}
 	return 0, netip.AddrPort{}
 }

@@ -334,12 +334,29 @@ func (s *starter) startAll(conn *ike.Connection) {
 	}
 }
 
+// of are the IKE SAs of a connection on which something can be negotiated.
+func (d *Daemon) of(conn string) []ike.Status {
+	var list []ike.Status
+	for _, s := range d.shards {
+		list = append(list, onShard(s, func(s *shard) []ike.Status {
+			var part []ike.Status
+			for _, e := range s.entries() {
+				if e.name() != conn {
+					continue
+				}
+				if st, ok := s.status(e); ok && (st.State == "ESTABLISHED" || st.State == "REKEYING") {
+					part = append(part, st)
+				}
+			}
+			return part
+		})...)
+	}
+	return list
+}
+
 // installed finds a child that is up already.
 func (d *Daemon) installed(conn string, child *ike.ChildConfig) (Initiated, bool) {
-	for _, sa := range d.Status() {
-		if sa.Connection != conn || sa.State != "ESTABLISHED" && sa.State != "REKEYING" {
-			continue
-		}
+	for _, sa := range d.of(conn) {
 		if child == nil {
 			return Initiated{IKEID: sa.Unique, Existed: true}, true
 		}
