@@ -123,6 +123,7 @@ type Daemon struct {
 
 	nextUnique atomic.Uint64
 	nextShard  atomic.Uint64
+	begun      atomic.Int64   // machines that this host began
 	mu         sync.Mutex     // protects owners
 	owners     map[uint64]int // unique -> shard
 	cancel     context.CancelFunc

@@ -9,7 +9,6 @@ package daemon
 import (
 	"fmt"
 	"reflect"
-	"slices"
 
 	"github.com/natterjack/natterjack/daemon/config"
 	"github.com/natterjack/natterjack/ike"
@@ -40,6 +39,10 @@ func (d *Daemon) Apply(c *config.Config) (config.Changes, error) {
 	if err != nil {
 		return changes, err
 	}
+	was := map[string]*ike.Connection{}
+	for _, conn := range d.connections.all() {
+		was[conn.Name] = conn
+	}
 	warnings, err := d.applyConnections(c)
 	if err != nil {
 		undo()
@@ -55,10 +58,7 @@ func (d *Daemon) Apply(c *config.Config) (config.Changes, error) {
 	d.applied = c
 	d.removeOld(c)
 	for _, conn := range c.Connections {
-		if slices.Contains(changes.Added, conn.Name) || slices.Contains(changes.Changed, conn.Name) {
-			d.starter.forget(conn.Name)
-			d.starter.startAll(conn)
-		}
+		d.changed(was[conn.Name], conn)
 	}
 	return changes, nil
 }
@@ -91,70 +91,42 @@ func (d *Daemon) applyPools(list []ike.Pool) (undo func(), err error) {
 
 // applyConnections loads credentials and connections: policies that the host may refuse first, then what cannot fail.
 func (d *Daemon) applyConnections(c *config.Config) (warnings []string, err error) {
-	type step struct {
-		conn string
-		ch   *ike.ChildConfig
-		on   bool
-	}
-	var done []step
-	defer func() {
-		if err == nil {
-			return
-		}
-		for _, s := range slices.Backward(done) {
-			if s.on {
-				d.unshunt(s.conn, s.ch)
-			} else if again := d.shunt(s.conn, s.ch); again != nil {
-				d.log.Error("a policy could not be put back", "connection", s.conn, "child_sa", s.ch.Name, "reason", again.Error())
-			}
-		}
-	}()
+	names := map[string]bool{}
+	var swaps []swap
 	for _, conn := range c.Connections {
-		old := d.connections.byName(conn.Name)
-		gone, added := diffShunts(old, conn)
-		// Drops come into force before what they replace goes: nothing leaks in between where names differ.
-		for _, ch := range gone {
-			d.unshunt(conn.Name, ch)
-			done = append(done, step{conn.Name, ch, false})
-		}
-		for _, ch := range added {
-			if err := d.shunt(conn.Name, ch); err != nil {
-				return nil, err
-			}
-			done = append(done, step{conn.Name, ch, true})
+		names[conn.Name] = true
+		swaps = append(swaps, swapsOf(d.connections.byName(conn.Name), conn)...)
+	}
+	var kept, dropped []*ike.Connection
+	for _, o := range d.connections.all() {
+		switch {
+		case names[o.Name]:
+		case d.fromFile[o.Name]:
+			dropped = append(dropped, o)
+		default:
+			kept = append(kept, o)
 		}
 	}
-	if warnings, err = d.creds.Replace(c); err != nil {
+	if n := len(kept) + len(c.Connections); n > maxConnections {
+		return nil, fmt.Errorf("connections: %d, at most %d", n, maxConnections)
+	}
+	undo, err := d.swap(swaps)
+	if err != nil {
 		return nil, err
 	}
-	list := slices.Clone(d.connections.all())
-	list = slices.DeleteFunc(list, func(o *ike.Connection) bool {
-		return d.fromFile[o.Name] || slices.ContainsFunc(c.Connections, func(n *ike.Connection) bool { return n.Name == o.Name })
-	})
-	if len(list)+len(c.Connections) > maxConnections {
-		return nil, fmt.Errorf("connections: %d, at most %d", len(list)+len(c.Connections), maxConnections)
+	if warnings, err = d.creds.Replace(c); err != nil {
+		undo()
+		return nil, err
 	}
-	d.dropped = d.dropped[:0]
-	for _, o := range d.connections.all() {
-		if d.fromFile[o.Name] && !slices.ContainsFunc(c.Connections, func(n *ike.Connection) bool { return n.Name == o.Name }) {
-			d.dropped = append(d.dropped, o)
-		}
-	}
-	d.connections.replace(append(list, c.Connections...))
-	d.fromFile = map[string]bool{}
-	for _, conn := range c.Connections {
-		d.fromFile[conn.Name] = true
-	}
+	d.connections.replace(append(kept, c.Connections...))
+	d.fromFile, d.dropped = names, dropped
 	return warnings, nil
 }
 
 // removeOld takes back what the new configuration does not have any more.
 func (d *Daemon) removeOld(c *config.Config) {
 	for _, o := range d.dropped {
-		for _, ch := range shuntsOf(o) {
-			d.unshunt(o.Name, ch)
-		}
-		d.starter.forget(o.Name)
+		d.changed(o, nil)
 	}
 	d.dropped = nil
 	names := map[string]bool{}
@@ -172,25 +144,18 @@ func (d *Daemon) removeOld(c *config.Config) {
 	d.filePools = names
 }
 
-// diffShunts are the policies that go and those that come when a connection takes another's place.
-func diffShunts(old, to *ike.Connection) (gone, added []*ike.ChildConfig) {
-	was, will := shuntsOf(old), shuntsOf(to)
-	same := func(list []*ike.ChildConfig, ch *ike.ChildConfig) bool {
-		return slices.ContainsFunc(list, func(o *ike.ChildConfig) bool {
-			return o.Name == ch.Name && o.Mode == ch.Mode && reflect.DeepEqual(o.LocalTS, ch.LocalTS) && reflect.DeepEqual(o.RemoteTS, ch.RemoteTS)
-		})
+// changed has start_action follow a connection that took another's place; with to nil the old one's policies go too.
+func (d *Daemon) changed(old, to *ike.Connection) {
+	if to == nil {
+		// Taking policies back does not fail.
+		_, _ = d.swap(swapsOf(old, nil))
+		d.starter.forget(old.Name)
+		return
 	}
-	for _, ch := range was {
-		if !same(will, ch) {
-			gone = append(gone, ch)
-		}
+	if old == nil || !reflect.DeepEqual(old, to) {
+		d.starter.forget(to.Name)
+		d.starter.startAll(to)
 	}
-	for _, ch := range will {
-		if !same(was, ch) {
-			added = append(added, ch)
-		}
-	}
-	return gone, added
 }
 
 // put loads one connection; loadMu is held.
@@ -202,40 +167,19 @@ func (d *Daemon) put(c *ike.Connection) error {
 	if err := d.connections.room(c.Name); err != nil {
 		return err
 	}
-	gone, added := diffShunts(old, c)
-	for _, ch := range gone {
-		d.unshunt(c.Name, ch)
-	}
-	for i, ch := range added {
-		err := d.shunt(c.Name, ch)
-		if err == nil {
-			continue
-		}
-		for _, back := range added[:i] {
-			d.unshunt(c.Name, back)
-		}
-		for _, back := range gone {
-			if again := d.shunt(c.Name, back); again != nil {
-				d.log.Error("a policy could not be put back", "connection", c.Name, "child_sa", back.Name, "reason", again.Error())
-			}
-		}
+	if _, err := d.swap(swapsOf(old, c)); err != nil {
 		return err
 	}
 	if err := d.connections.set(c); err != nil {
 		return err
 	}
-	if old == nil || !reflect.DeepEqual(old, c) {
-		d.starter.forget(c.Name)
-		d.starter.startAll(c)
-	}
+	d.changed(old, c)
 	return nil
 }
 
 // takeOut unloads one connection; loadMu is held.
 func (d *Daemon) takeOut(name string) {
-	for _, ch := range shuntsOf(d.connections.byName(name)) {
-		d.unshunt(name, ch)
-	}
+	old := d.connections.byName(name)
 	d.connections.remove(name)
-	d.starter.forget(name)
+	d.changed(old, nil)
 }

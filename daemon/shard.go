@@ -172,6 +172,9 @@ func (s *shard) add(unique uint64, conn *ike.Connection, began bool, m ike.Machi
 		spis: map[uint64]struct{}{}, asks: map[ike.Token]struct{}{}, requests: map[uint64]struct{}{},
 	}
 	s.byUnique[unique] = e
+	if began {
+		s.d.begun.Add(1)
+	}
 	return e
 }
 
@@ -258,6 +261,9 @@ func (s *shard) drop(e *entry) {
 	s.d.kernel.RemoveAll(e.unique)
 	s.d.client.gone(e.unique)
 	s.d.disown(e.unique)
+	if e.began {
+		s.d.begun.Add(-1)
+	}
 	s.settle(e)
 	for n := range e.requests {
 		s.d.requests.resolve(n, outcome{done: goneOutcome(n).done, failed: e.failed, down: e.down})

@@ -7,6 +7,8 @@ package daemon
 
 import (
 	"fmt"
+	"reflect"
+	"slices"
 	"sync"
 
 	"github.com/natterjack/natterjack/ike"
@@ -25,6 +27,7 @@ func newShunts(db *sadb.DB) *shunts { return &shunts{db: db, ids: map[string]sad
 
 func shuntKey(conn string, child *ike.ChildConfig) string { return conn + "\x00" + child.Name }
 
+// add puts a policy in force in the place of the one of its name, without a moment in which neither is.
 func (s *shunts) add(conn string, child *ike.ChildConfig) error {
 	action := sadb.Bypass
 	if child.Mode == ike.ModeDrop {
@@ -37,8 +40,12 @@ func (s *shunts) add(conn string, child *ike.ChildConfig) error {
 		return fmt.Errorf("%s/%s: %w", conn, child.Name, err)
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	old, had := s.ids[shuntKey(conn, child)]
 	s.ids[shuntKey(conn, child)] = id
+	s.mu.Unlock()
+	if had {
+		s.db.RemovePolicy(old)
+	}
 	return nil
 }
 
@@ -66,22 +73,78 @@ func shuntsOf(c *ike.Connection) []*ike.ChildConfig {
 	return list
 }
 
-// shunt puts one policy in force, first at the engine, then at the host; after an error it is in force at neither.
-func (d *Daemon) shunt(conn string, ch *ike.ChildConfig) error {
-	if err := d.plane.shunts.add(conn, ch); err != nil {
-		return err
-	}
-	if err := d.client.shunt(conn, ch, true); err != nil {
-		d.plane.shunts.remove(conn, ch)
-		return fmt.Errorf("%s/%s: %w", conn, ch.Name, err)
-	}
-	return nil
+// swap is one policy that takes another's place; nil: there is none on that side.
+type swap struct {
+	conn     string
+	from, to *ike.ChildConfig
 }
 
-// unshunt takes one back.
-func (d *Daemon) unshunt(conn string, ch *ike.ChildConfig) {
-	d.plane.shunts.remove(conn, ch)
-	if err := d.client.shunt(conn, ch, false); err != nil {
-		d.log.Warn("a policy could not be taken back", "connection", conn, "child_sa", ch.Name, "reason", err.Error())
+// swapsOf are the policies that change when a connection takes another's place.
+func swapsOf(old, to *ike.Connection) []swap {
+	was, will := shuntsOf(old), shuntsOf(to)
+	byName := func(list []*ike.ChildConfig, name string) *ike.ChildConfig {
+		for _, ch := range list {
+			if ch.Name == name {
+				return ch
+			}
+		}
+		return nil
 	}
+	var list []swap
+	for _, ch := range will {
+		o := byName(was, ch.Name)
+		if o == nil || o.Mode != ch.Mode || !reflect.DeepEqual(o.LocalTS, ch.LocalTS) || !reflect.DeepEqual(o.RemoteTS, ch.RemoteTS) {
+			list = append(list, swap{to.Name, o, ch})
+		}
+	}
+	for _, ch := range was {
+		if byName(will, ch.Name) == nil {
+			list = append(list, swap{old.Name, ch, nil})
+		}
+	}
+	return list
+}
+
+// swap puts policies in force, or back if one of them is refused. What it returns puts them back too.
+func (d *Daemon) swap(list []swap) (undo func(), err error) {
+	done := 0
+	undo = func() {
+		for _, s := range slices.Backward(list[:done]) {
+			if err := d.shunt(s.conn, s.to, s.from); err != nil {
+				d.log.Error("a policy could not be put back", "connection", s.conn, "reason", err.Error())
+			}
+		}
+	}
+	for _, s := range list {
+		if err := d.shunt(s.conn, s.from, s.to); err != nil {
+			undo()
+			return nil, err
+		}
+		done++
+	}
+	return undo, nil
+}
+
+// shunt puts one policy in the place of another, first at the engine, then at the host.
+func (d *Daemon) shunt(conn string, from, to *ike.ChildConfig) error {
+	if to == nil {
+		d.plane.shunts.remove(conn, from)
+		if err := d.client.shunt(conn, from, false); err != nil {
+			d.log.Warn("a policy could not be taken back", "connection", conn, "child_sa", from.Name, "reason", err.Error())
+		}
+		return nil
+	}
+	if err := d.plane.shunts.add(conn, to); err != nil {
+		return err
+	}
+	err := d.client.shunt(conn, to, true)
+	if err == nil {
+		return nil
+	}
+	if from == nil {
+		d.plane.shunts.remove(conn, to)
+	} else if again := d.plane.shunts.add(conn, from); again != nil {
+		d.log.Error("a policy could not be put back", "connection", conn, "child_sa", from.Name, "reason", again.Error())
+	}
+	return fmt.Errorf("%s/%s: %w", conn, to.Name, err)
 }

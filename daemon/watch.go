@@ -24,6 +24,9 @@ const (
 	watchPause = 2 * time.Second
 	// sleptAtLeast is how far the clocks must be apart: a step of the wall clock by NTP is smaller.
 	sleptAtLeast = 10 * time.Second
+	// maxAsked is up to how many IKE SAs of ours the routing table is asked about every time, which sees a route change as
+	// well; with more, only a change of addresses is worth it.
+	maxAsked = 16
 )
 
 // watch looks after the host. One goroutine.
@@ -61,16 +64,15 @@ func (w *watch) run(ctx context.Context) {
 		case <-tick.C:
 		}
 		now := time.Now()
-		if slept := sleptFor(last, now); slept > 0 {
+		slept := sleptFor(last, now)
+		last = now
+		if n := w.d.begun.Load(); n > 0 && (forced || slept > 0 || n <= maxAsked || w.moved()) {
+			w.changed()
+		}
+		// After the addresses: a machine that shows itself does so from the right one.
+		if slept > 0 {
 			w.d.log.Info("the host slept", "for", slept.Round(time.Second).String())
 			w.d.Woke(slept)
-			forced = true
-		}
-		last = now
-		addrs := hostAddrs()
-		if forced || !slices.Equal(addrs, w.was) {
-			w.was = addrs
-			w.changed()
 		}
 	}
 }
@@ -87,6 +89,16 @@ func sleptFor(last, now time.Time) time.Duration {
 		return mono
 	}
 	return 0
+}
+
+// moved reports whether the host's addresses changed since the last look.
+func (w *watch) moved() bool {
+	addrs := hostAddrs()
+	if slices.Equal(addrs, w.was) {
+		return false
+	}
+	w.was = addrs
+	return true
 }
 
 // hostAddrs are the host's addresses as text, sorted; nil where the system does not tell.
