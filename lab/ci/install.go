@@ -18,7 +18,7 @@ const policyPath = "/usr/sbin/policy-rc.d"
 // packages are what the labs and the race detector need. libstrongswan-standard-plugins holds AES-GCM and ECDH.
 func packages() []string {
 	return []string{
-		"gcc", "libc6-dev", "iproute2", "iputils-ping", "nftables", "procps", "tcpdump", "tshark", "strongswan-charon",
+		"gcc", "libc6-dev", "conntrack", "iproute2", "iputils-ping", "nftables", "procps", "tcpdump", "tshark", "strongswan-charon",
 		"charon-systemd", "strongswan-swanctl", "strongswan-pki", "libcharon-extra-plugins",
 		"libstrongswan-standard-plugins", "libstrongswan-extra-plugins",
 	}

@@ -1,0 +1,217 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+//go:build lab
+
+// The two implementations as processes: unmodified charon-systemd with kernel-libipsec, and natterjack. Both are driven by
+// Debian's unmodified swanctl, and read through VICI.
+
+package netlab
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Kind is an implementation.
+type Kind string
+
+// The implementations.
+const (
+	StrongSwan Kind = "strongswan"
+	Natterjack Kind = "natterjack"
+)
+
+const (
+	// startLimit is for a daemon's socket to answer.
+	startLimit = 15 * time.Second
+	// initiateLimit is for a tunnel to be up.
+	initiateLimit = 10 * time.Second
+	// buildLimit is for go build with a cold cache.
+	buildLimit = 5 * time.Minute
+)
+
+// plugins are charon's; kernel-libipsec must precede kernel-netlink, which stays for addresses and routes.
+const plugins = "random nonce openssl aes sha1 sha2 hmac gcm kdf chapoly curve25519 gmp mgf1 pem pkcs1 pkcs8 x509 pubkey " +
+	"constraints kernel-libipsec kernel-netlink socket-default vici updown"
+
+// Node is a running daemon.
+type Node struct {
+	*Host
+	Kind   Kind
+	Config Config
+	Proc   *Process
+
+	lab *Lab
+	dir string
+}
+
+// build compiles natterjack once a process.
+var build struct {
+	sync.Once
+	path string
+	err  error
+}
+
+// Binary is the natterjack that the labs run.
+func (l *Lab) Binary() string {
+	l.Helper()
+	build.Do(func() {
+		root, err := exec.Command("go", "env", "GOMOD").Output()
+		if err != nil {
+			build.err = err
+			return
+		}
+		build.path = filepath.Join(os.TempDir(), fmt.Sprintf("natterjack-lab-%d", os.Getpid()))
+		_, build.err = command(buildLimit, []string{"CGO_ENABLED=0"}, "", "go", "build", "-C", filepath.Dir(strings.TrimSpace(string(root))),
+			"-o", build.path, "./cmd/natterjack")
+	})
+	if build.err != nil {
+		l.Fatal(build.err)
+	}
+	return build.path
+}
+
+// RemoveBinary removes what Binary built. TestMain calls it at the end.
+func RemoveBinary() {
+	if build.path != "" {
+		os.Remove(build.path)
+	}
+}
+
+// StartNode starts an implementation on a host and loads its configuration.
+func (l *Lab) StartNode(kind Kind, h *Host, c Config) *Node {
+	l.Helper()
+	n := &Node{Host: h, Kind: kind, Config: c, lab: l, dir: filepath.Join(l.Dir, h.Role)}
+	l.nodes = append(l.nodes, n)
+	n.writeFiles()
+	n.Launch()
+	return n
+}
+
+func (n *Node) writeFiles() {
+	n.lab.Helper()
+	text := n.Config.String()
+	if n.Kind == Natterjack {
+		text += "daemon {\n  " + strings.Join(n.Config.Daemon, "\n  ") + "\n}\n"
+	}
+	if err := os.MkdirAll(n.dir, 0o700); err != nil {
+		n.lab.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(n.dir, "swanctl.conf"), []byte(text), 0o600); err != nil {
+		n.lab.Fatal(err)
+	}
+	if n.Config.Cert != nil {
+		if err := n.Config.Cert.write(n.dir); err != nil {
+			n.lab.Fatal(err)
+		}
+	}
+	if n.Kind == StrongSwan {
+		conf := fmt.Sprintf(charonConf, plugins, strings.Join(n.Config.Charon, "\n  "), filepath.Join(n.lab.Dir, n.Role+"-charon.log"), n.Socket())
+		if err := os.WriteFile(filepath.Join(n.dir, "strongswan.conf"), []byte(conf), 0o600); err != nil {
+			n.lab.Fatal(err)
+		}
+	}
+}
+
+// charonConf is strongswan.conf. The peer is given up after 1 + 1.4 + 2 s.
+const charonConf = `charon-systemd {
+  load = %s
+  install_virtual_ip = yes
+  retransmit_tries = 2
+  retransmit_timeout = 1
+  retransmit_base = 1.4
+  %s
+  filelog {
+    main {
+      path = %s
+      default = 1
+      ike = 2
+      flush_line = yes
+      time_format = %%H:%%M:%%S
+      time_add_ms = yes
+    }
+  }
+  plugins {
+    vici {
+      socket = unix://%s
+    }
+  }
+}
+swanctl {
+}
+`
+
+// Socket is the path of the daemon's VICI socket.
+func (n *Node) Socket() string { return filepath.Join(n.lab.Dir, n.Role+".vici") }
+
+// Dir is the folder of the node's configuration.
+func (n *Node) Dir() string { return n.dir }
+
+func (n *Node) env() []string {
+	return []string{"STRONGSWAN_CONF=" + filepath.Join(n.dir, "strongswan.conf"), "SWANCTL_DIR=" + n.dir}
+}
+
+// Launch starts the daemon again after it has ended, or for the first time.
+func (n *Node) Launch() {
+	n.lab.Helper()
+	os.Remove(n.Socket())
+	switch n.Kind {
+	case StrongSwan:
+		n.Proc = n.Start("charon-out", n.env(), "charon-systemd")
+	case Natterjack:
+		args := []string{n.lab.Binary(), "run", "--vici", n.Socket(), "--log-level", "debug"}
+		if !n.Config.Bare {
+			args = append(args, "--swanctl", n.dir)
+		}
+		n.Proc = n.Start("natterjack", []string{"NATTERJACK_STATE=" + filepath.Join(n.lab.Dir, n.Role+"-state")}, args...)
+	}
+	n.lab.Eventually(startLimit, string(n.Kind)+" answers", func() (bool, string) {
+		if n.Proc.Ended() {
+			n.lab.Fatalf("%s %s ended: %v\n%s", n.Role, n.Kind, n.Proc.err, tail(n.Proc.Log(), 30))
+		}
+		_, err := n.call("version", nil)
+		return err == nil, fmt.Sprint(err)
+	})
+	if n.Kind == StrongSwan || n.Config.Bare {
+		n.Swanctl("--load-all", "--noprompt")
+	}
+}
+
+// Swanctl runs Debian's swanctl against the daemon; its failure is the test's.
+func (n *Node) Swanctl(args ...string) string {
+	n.lab.Helper()
+	out, err := n.TrySwanctl(args...)
+	if err != nil {
+		n.lab.Fatalf("%s: %v", n.Role, err)
+	}
+	return out
+}
+
+// TrySwanctl runs Debian's swanctl against the daemon.
+func (n *Node) TrySwanctl(args ...string) (string, error) {
+	return command(commandLimit, n.env(), "", append(append([]string{"swanctl"}, args...), "--uri", "unix://"+n.Socket())...)
+}
+
+// CLI runs natterjack's own command line against the daemon.
+func (n *Node) CLI(args ...string) (string, error) {
+	return command(commandLimit, nil, "", append(append([]string{n.lab.Binary()}, args...), "--vici", n.Socket())...)
+}
+
+// Initiate brings a child up and fails if that does not succeed.
+func (n *Node) Initiate(child string) {
+	n.lab.Helper()
+	n.Swanctl("--initiate", "--child", child, "--timeout", fmt.Sprint(int(initiateLimit.Seconds())))
+}
+
+// stop ends the daemon in an orderly way, and at once if it takes long.
+func (n *Node) stop() {
+	if n.Proc != nil && !n.Proc.Ended() {
+		n.Proc.Stop(syscall.SIGTERM, 4*time.Second)
+	}
+}
