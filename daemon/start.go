@@ -197,7 +197,7 @@ func (s *starter) once(in *initiation, try int) (Initiated, error) {
 	}
 	q := s.d.requests.begin()
 	defer s.d.requests.forget(q.number)
-	unique, remote, err := s.dispatch(in, q.number, try)
+	unique, remote, fresh, err := s.dispatch(in, q.number, try)
 	if err != nil {
 		return Initiated{}, err
 	}
@@ -213,7 +213,9 @@ func (s *starter) once(in *initiation, try int) (Initiated, error) {
 		made := Initiated{IKEID: unique, ChildID: o.done.ChildID}
 		return made, s.d.client.settled(in.ctx, made.ChildID)
 	case <-in.ctx.Done():
-		s.d.command(unique, ike.Terminate{Reason: ike.CloseOperator})
+		if fresh { // an IKE SA that was there before has other children
+			s.d.command(unique, ike.Terminate{Reason: ike.CloseOperator})
+		}
 		return Initiated{}, in.failure(&InitiateError{Reason: ike.CloseOperator})
 	}
 }
@@ -244,18 +246,18 @@ func (s *starter) turn(in *initiation) (release func(), ok bool) {
 	}
 }
 
-// dispatch gives the order to the connection's IKE SA, or to a new one.
-func (s *starter) dispatch(in *initiation, request uint64, try int) (uint64, netip.AddrPort, error) {
+// dispatch gives the order to the connection's IKE SA, or to a fresh one.
+func (s *starter) dispatch(in *initiation, request uint64, try int) (unique uint64, remote netip.AddrPort, fresh bool, err error) {
 	order := ike.Initiate{Request: request, Child: in.child}
 	if unique, remote := s.d.reusable(in.conn); unique != 0 {
 		s.d.command(unique, order)
-		return unique, remote, nil
+		return unique, remote, false, nil
 	}
-	path, natt, err := s.d.paths(in.ctx, in.conn, try)
+	path, float, err := s.d.paths(in.ctx, in.conn, try)
 	if err != nil {
-		return 0, netip.AddrPort{}, err
+		return 0, netip.AddrPort{}, false, err
 	}
-	return s.d.newInitiator(in.conn, path, natt, order), path.Remote, nil
+	return s.d.newInitiator(in.conn, path, float, order), path.Remote, true, nil
 }
 
 // explain makes an error of how a command ended.
