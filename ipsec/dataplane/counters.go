@@ -29,28 +29,28 @@ const (
 	OutLoop                         // dropped: the tunnel's own datagrams, routed into it
 	OutNoRoom                       // dropped: more than one batch can carry
 
-	InOpened         // inner packets delivered
-	InOpenedOctets   // their octets
-	InDummies        // dummy packets, authenticated
-	InKeepalives     // NAT keepalives
-	InIKE            // IKE messages
-	InClamped        // TCP MSS options lowered
-	InTrimmed        // packets with traffic flow padding, which was cut off
-	InNotESP         // dropped: neither ESP nor IKE nor keepalive
-	InShort          // dropped: shorter than an ESP packet of its SA can be
-	InUnknownSPI     // dropped: no such SA
-	InReplay         // dropped: seen already, or left of the window
-	InICV            // dropped: not authentic
-	InExpired        // dropped: the SA has reached a hard limit
-	InPadding        // dropped: padding that is not 1, 2, 3, …, or longer than the packet
-	InNextHeader     // dropped: a next header that tunnel mode does not have
-	InMalformed      // dropped: no IP packet, or one that must not be forwarded
-	InTruncated      // dropped: the inner length says more than there is
-	InSelectors      // dropped: outside of its SA's selectors (RFC 4301, Section 5.2)
-	InFragmentPorts  // dropped: a fragment without ports on an SA that has some
-	InECN            // dropped: congestion experienced and not ECN-capable inside (RFC 6040)
-	InNoRoom         // dropped: more than one batch can carry
-	NumCounters      // how many there are
+	InOpened        // inner packets delivered
+	InOpenedOctets  // their octets
+	InDummies       // dummy packets, authenticated
+	InKeepalives    // NAT keepalives
+	InIKE           // IKE messages
+	InClamped       // TCP MSS options lowered
+	InTrimmed       // packets with traffic flow padding, which was cut off
+	InNotESP        // dropped: neither ESP nor IKE nor keepalive
+	InShort         // dropped: shorter than an ESP packet of its SA can be
+	InUnknownSPI    // dropped: no such SA
+	InReplay        // dropped: seen already, or left of the window
+	InICV           // dropped: not authentic
+	InExpired       // dropped: the SA has reached a hard limit
+	InPadding       // dropped: padding that is not 1, 2, 3, …, or longer than the packet
+	InNextHeader    // dropped: a next header that tunnel mode does not have
+	InMalformed     // dropped: no IP packet, or one that must not be forwarded
+	InTruncated     // dropped: the inner length says more than there is
+	InSelectors     // dropped: outside of its SA's selectors (RFC 4301, Section 5.2)
+	InFragmentPorts // dropped: a fragment without ports on an SA that has some
+	InECN           // dropped: congestion experienced and not ECN-capable inside (RFC 6040)
+	InNoRoom        // dropped: more than one batch can carry
+	NumCounters     // how many there are
 )
 
 // Counters are totals by Counter.

@@ -12,8 +12,10 @@ package dataplane
 
 import (
 	"net/netip"
+	"sync/atomic"
 	"time"
 
+	"github.com/natterjack/natterjack/ipsec/esp"
 	"github.com/natterjack/natterjack/ipsec/sadb"
 )
 
@@ -38,6 +40,9 @@ type Datagram struct {
 	SegSize int
 	// Raw: IP protocol 50 and not UDP; for the raw socket.
 	Raw bool
+	// Fragment lets the datagram be fragmented on its way. Only for an inner IPv6 packet of at most 1280 octets that
+	// does not fit the path: nobody may be told to send smaller ones (RFC 2473, Section 7.1).
+	Fragment bool
 }
 
 // Config of an Engine.
@@ -47,67 +52,51 @@ type Config struct {
 }
 
 // Engine is what all its Outbounds and Inbounds share: the databases and the counters.
-type Engine struct{}
+type Engine struct {
+	db     *sadb.DB
+	clamp  bool
+	totals [NumCounters]atomic.Uint64
+}
 
 // New makes an Engine on db.
-func New(db *sadb.DB, c Config) *Engine { panic("draft") }
-
-// NewOutbound makes the outbound half for one goroutine.
-func (e *Engine) NewOutbound() *Outbound { panic("draft") }
-
-// NewInbound makes the inbound half for one goroutine.
-func (e *Engine) NewInbound() *Inbound { panic("draft") }
+func New(db *sadb.DB, c Config) *Engine { return &Engine{db: db, clamp: !c.NoMSSClamp} }
 
 // Probe seals one dummy packet (next header 59, RFC 4303, Section 2.6) on the pair spiIn into buf, at least 128 octets: an
 // authenticated packet that tells the peer this host's endpoint and nothing else. Any goroutine may call it. False: there
 // is no such pair, or it is at its end.
-func (e *Engine) Probe(now time.Time, spiIn uint32, buf []byte) (Datagram, bool) { panic("draft") }
+func (e *Engine) Probe(now time.Time, spiIn uint32, buf []byte) (Datagram, bool) {
+	p := e.db.Inbound(spiIn)
+	if p == nil || p.Size(0) > len(buf) {
+		return Datagram{}, false
+	}
+	p.BeginSeal(e.db.Clock(now))
+	size, err := p.Seal(buf, 0, esp.NextHeaderNone)
+	p.EndSeal()
+	if err != nil {
+		return Datagram{}, false
+	}
+	e.totals[OutDummies].Add(1)
+	e.totals[OutDatagrams].Add(1)
+	ep := p.Endpoint()
+	return Datagram{Buf: buf[:size], N: size, Remote: ep.Remote, Local: ep.Local, Raw: !ep.Encap}, true
+}
 
 // Counters returns the totals so far.
-func (e *Engine) Counters() Counters { panic("draft") }
-
-// Outbound turns inner packets into datagrams. It belongs to one goroutine.
-type Outbound struct{}
-
-// Sent is what Seal made. It is the Outbound's own memory and valid until the next call of Seal or Release.
-type Sent struct {
-	// Datagrams go to the sockets, in order: those with Raw set to the raw socket, the others to UDP (WriteBatch).
-	Datagrams []Datagram
-	// Replies are packets back to the inner side (ICMP too big), each behind Headroom free octets:
-	// Device.Write(Replies, dataplane.Headroom).
-	Replies [][]byte
-	// Bypass are packets that a policy lets out in clear, unchanged, without headroom.
-	Bypass [][]byte
+func (e *Engine) Counters() Counters {
+	var c Counters
+	for i := range c {
+		c[i] = e.totals[i].Load()
+	}
+	c[OutNoSA] += e.db.HeldDropped()
+	return c
 }
 
-// Seal takes a batch as port/tun.Device.Read fills it: packet i is bufs[i][offset:][:sizes[i]], at most BatchSize of
-// them. The packets are not kept; their octets are changed only where an MSS is clamped.
-func (o *Outbound) Seal(now time.Time, bufs [][]byte, sizes []int, offset int) *Sent { panic("draft") }
-
-// Release seals what was held for an Acquire and has an SA now. Call it after Install. What does not fit one batch stays
-// for the next call: call again until Datagrams is empty.
-func (o *Outbound) Release(now time.Time) *Sent { panic("draft") }
-
-// Inbound turns datagrams into inner packets. It belongs to one goroutine.
-type Inbound struct{}
-
-// Message is an IKE message among the datagrams.
-type Message struct {
-	// Bytes is the message without its marker, in the caller's buffer: copy it before the buffer is used again.
-	Bytes         []byte
-	Remote, Local netip.AddrPort
+// add moves a batch's counts into the totals.
+func (e *Engine) add(c *Counters) {
+	for i, n := range c {
+		if n != 0 {
+			e.totals[i].Add(n)
+			c[i] = 0
+		}
+	}
 }
-
-// Received is what Open made. The slices are the Inbound's own and valid until the next call; the octets lie in the
-// caller's buffers or the Inbound's.
-type Received struct {
-	// Packets go to the inner side, each behind Headroom octets that may be overwritten:
-	// Device.Write(Packets, dataplane.Headroom).
-	Packets [][]byte
-	// IKE are the messages for the key daemon.
-	IKE []Message
-}
-
-// Open takes a batch as port/udp.Conn.ReadBatch fills it on a socket where IKE has the non-ESP marker (4500), and with
-// Raw set what a raw socket delivered. It tells keepalives, IKE and ESP apart and opens ESP in place.
-func (in *Inbound) Open(now time.Time, msgs []Datagram) *Received { panic("draft") }

@@ -1,87 +1,221 @@
 // Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
 
+// The DB itself, and SPIs: RFC 4303, Section 2.1. An inbound SA is found by the low bits of its SPI, which this host drew
+// itself; a packet with any other SPI meets an empty slot or one whose SPI differs.
+
 package sadb
 
 import (
+	"encoding/binary"
+	"fmt"
 	"io"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/natterjack/natterjack/ipsec/esp"
+)
+
+const (
+	defaultSlotBits          = 15
+	minSlotBits, maxSlotBits = 4, 20
+	defaultMTU               = 1500
+	// quarantine: an SPI is not used again so soon that packets under its old keys are still on their way.
+	quarantine = int64(120 * time.Second)
+	// maxRetired bounds the SPIs in quarantine: 2,000 rekeys a second.
+	maxRetired = 1 << 18
+	// maxDraws bounds Reserve: with 3/4 of the slots taken, all draws miss once in 10^8.
+	maxDraws = 64
 )
 
 // Config of a DB.
 type Config struct {
 	// Rand draws SPIs and seeds the IVs of CBC. crypto/rand.Reader, but in tests.
 	Rand io.Reader
-	// SlotBits: 2^SlotBits inbound SAs and reservations fit; 4 to 20, zero: 14.
+	// SlotBits: inbound SAs and reservations may take three quarters of 2^SlotBits; 4 to 20, zero: 15.
 	SlotBits int
 	// MTU is the size in octets of the largest outer IP packet before a path says less; zero: 1500.
 	MTU int
 }
 
 // DB is one SAD and one SPD.
-type DB struct{}
+type DB struct {
+	base  time.Time
+	rand  io.Reader // under mu
+	mtu   int
+	slots []atomic.Pointer[Pair]
+	mask  uint32
+	spd   atomic.Pointer[root]
+
+	heldDropped atomic.Uint64
+	anyHeld     atomic.Bool
+
+	mu       sync.Mutex // protects the rest; locks of pairs, bundles and noteMu may be taken inside
+	out      map[uint32]*Pair
+	larval   map[uint32]*larval // by slot
+	bundles  map[uint32]*bundle
+	policies map[PolicyID]*policy
+	paths    map[netip.AddrPort]*path
+	holders  []*bundle
+	live     int
+	reqid    uint32
+	policyID PolicyID
+	retired  map[uint32]struct{}
+	queueOut []retiredSPI
+	timers   timers
+
+	noteMu     sync.Mutex // protects the rest; the innermost lock
+	queue      []*notifier
+	larvalGone []Notice
+	notifiers  int
+	pending    atomic.Bool
+}
+
+// larval is a reservation.
+type larval struct {
+	spi    uint32
+	bundle *bundle
+	timer  timer
+}
+
+type retiredSPI struct {
+	spi   uint32
+	until int64
+}
 
 // New makes an empty DB. Its time begins at now: all times given later are compared with it by the monotonic clock.
-func New(now time.Time, c Config) (*DB, error) { panic("draft") }
+func New(now time.Time, c Config) (*DB, error) {
+	if c.SlotBits == 0 {
+		c.SlotBits = defaultSlotBits
+	}
+	if c.MTU == 0 {
+		c.MTU = defaultMTU
+	}
+	if c.Rand == nil || c.SlotBits < minSlotBits || c.SlotBits > maxSlotBits || c.MTU < FloorV4 || c.MTU > 65535 {
+		return nil, fmt.Errorf("security association database: %d slot bits (expected %d to %d), MTU %d (expected %d to 65535), or no source of randomness",
+			c.SlotBits, minSlotBits, maxSlotBits, c.MTU, FloorV4)
+	}
+	db := &DB{
+		base: now, rand: c.Rand, mtu: c.MTU, slots: make([]atomic.Pointer[Pair], 1<<c.SlotBits), mask: 1<<c.SlotBits - 1,
+		out: map[uint32]*Pair{}, larval: map[uint32]*larval{}, bundles: map[uint32]*bundle{}, policies: map[PolicyID]*policy{},
+		paths: map[netip.AddrPort]*path{}, retired: map[uint32]struct{}{},
+	}
+	db.spd.Store(newRoot())
+	return db, nil
+}
+
+// Inbound finds the pair of a packet. RFC 4303, Section 3.4.2: a packet without one is dropped by the caller.
+func (db *DB) Inbound(spi uint32) *Pair {
+	p := db.slots[spi&db.mask].Load()
+	if p == nil || p.spiIn != spi {
+		return nil
+	}
+	return p
+}
 
 // Reserve allocates an inbound SPI (GETSPI) for 30 s. Reqid 0 allocates a new reqid too; at a rekey it is the
 // predecessor's.
-func (db *DB) Reserve(now time.Time, reqid uint32) (spi, newReqid uint32, err error) { panic("draft") }
+func (db *DB) Reserve(now time.Time, reqid uint32) (spi, newReqid uint32, err error) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	at := db.Clock(now)
+	db.forgetRetired(at)
+	if db.live+len(db.larval) >= len(db.slots)/4*3 || len(db.retired) >= maxRetired {
+		return 0, 0, ErrNoSPI
+	}
+	if spi, err = db.draw(); err != nil {
+		return 0, 0, err
+	}
+	if reqid == 0 {
+		reqid = db.newReqid()
+	}
+	l := &larval{spi: spi, bundle: db.bundle(reqid)}
+	l.bundle.refs++
+	db.larval[spi&db.mask] = l
+	db.timers.start(&l.timer, at+acquireLife, func(now int64) { db.expireLarval(l, now) })
+	return spi, reqid, nil
+}
 
-// Install makes the reserved SPIIn and the outbound SA usable, with the child's policies. After a failure nothing of it
-// is left and the reservation is released.
-func (db *DB) Install(now time.Time, c Child) error { panic("draft") }
+// draw finds a random SPI whose slot is free: RFC 4303, Section 2.1: 0 to 255 are never used.
+func (db *DB) draw() (uint32, error) {
+	for range maxDraws {
+		var b [4]byte
+		if _, err := io.ReadFull(db.rand, b[:]); err != nil {
+			return 0, fmt.Errorf("SPI: %w", err)
+		}
+		spi := binary.BigEndian.Uint32(b[:])
+		slot := spi & db.mask
+		_, old := db.retired[spi]
+		if spi >= esp.MinSPI && !old && db.slots[slot].Load() == nil && db.larval[slot] == nil {
+			return spi, nil
+		}
+	}
+	return 0, ErrNoSPI
+}
 
-// Promote has the pair seal for its reqid from now on.
-func (db *DB) Promote(now time.Time, spiIn uint32) error { panic("draft") }
+func (db *DB) expireLarval(l *larval, now int64) {
+	reqid := l.bundle.reqid
+	db.releaseLarval(l, now)
+	db.noteMu.Lock()
+	defer db.noteMu.Unlock()
+	db.larvalGone = append(db.larvalGone, Notice{Kind: Larval, Reqid: reqid, SPIIn: l.spi})
+	db.pending.Store(true)
+}
 
-// Move swaps the endpoint of a pair in place; keys, counters and window stay. It is never refused for a live pair.
-// If the newest authenticated packet came from elsewhere than the endpoint that the notice named (somebody raced it,
-// HOSTILE T-069), another NewMapping follows at once.
-func (db *DB) Move(now time.Time, spiIn uint32, to Endpoint) error { panic("draft") }
+func (db *DB) releaseLarval(l *larval, now int64) {
+	db.timers.stop(&l.timer)
+	delete(db.larval, l.spi&db.mask)
+	db.retire(l.spi, now)
+	db.unref(l.bundle)
+}
 
-// Remove ends a pair, or releases a reservation, and returns what it had counted. Idempotent. With onlyOut the inbound
-// SA goes on receiving. The pair's policies go with its outbound half unless another pair of the reqid uses them.
-func (db *DB) Remove(now time.Time, spiIn uint32, onlyOut bool) Usage { panic("draft") }
+func (db *DB) retire(spi uint32, now int64) {
+	db.retired[spi] = struct{}{}
+	db.queueOut = append(db.queueOut, retiredSPI{spi, now + quarantine})
+}
 
-// Query returns the counters of a pair.
-func (db *DB) Query(spiIn uint32) (Usage, bool) { panic("draft") }
+func (db *DB) forgetRetired(now int64) {
+	for len(db.queueOut) > 0 && db.queueOut[0].until <= now {
+		delete(db.retired, db.queueOut[0].spi)
+		db.queueOut = db.queueOut[1:]
+	}
+}
 
-// List calls f for every pair until it returns false. f must not call DB.
-func (db *DB) List(f func(Info) bool) { panic("draft") }
+// bundle finds or makes the bundle of a reqid; the caller counts its reference.
+func (db *DB) bundle(reqid uint32) *bundle {
+	b := db.bundles[reqid]
+	if b == nil {
+		b = &bundle{db: db, reqid: reqid}
+		b.note.bundle = b
+		db.bundles[reqid] = b
+		db.room(1)
+	}
+	return b
+}
+
+func (db *DB) unref(b *bundle) {
+	if b.refs--; b.refs > 0 {
+		return
+	}
+	db.timers.stop(&b.timer)
+	b.drop()
+	delete(db.bundles, b.reqid)
+	db.room(-1)
+}
 
 // NewReqid allocates a reqid for a policy.
-func (db *DB) NewReqid() uint32 { panic("draft") }
+func (db *DB) NewReqid() uint32 {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	return db.newReqid()
+}
 
-// AddPolicy adds an entry to the SPD.
-func (db *DB) AddPolicy(p Policy) (PolicyID, error) { panic("draft") }
-
-// RemovePolicy removes what AddPolicy added; idempotent. Packets that it holds are dropped.
-func (db *DB) RemovePolicy(id PolicyID) { panic("draft") }
-
-// AcquireFailed says that no child came of an Acquire: the packets held for reqid are dropped, and the next packet may
-// ask again.
-func (db *DB) AcquireFailed(reqid uint32) { panic("draft") }
-
-// Pending reports, at the price of one atomic load, whether Notices has something. Ask after every batch and after
-// every other call.
-func (db *DB) Pending() bool { panic("draft") }
-
-// Notices moves pending notices into dst and returns how many. No notice is ever lost: those of one kind and SA are
-// one until they are fetched.
-func (db *DB) Notices(dst []Notice) int { panic("draft") }
-
-// Tick does what time alone brings about: lifetimes, reservations, held packets. Call it at Deadline.
-func (db *DB) Tick(now time.Time) { panic("draft") }
-
-// Deadline is when Tick has something to do next; zero: nothing is scheduled. It may come nearer with every call of
-// Reserve, Install and with every Acquire.
-func (db *DB) Deadline() time.Time { panic("draft") }
-
-// PathEvent says that an outer packet to remote was too large: an ICMP message (anybody's; quoted is the beginning of
-// the UDP payload it quotes, which must show the SPI of a live outbound SA to remote) or, with thisHost, the finding
-// of this host itself. mtu is the size in octets of an outer IP packet that fits; zero: not said. It reports whether it
-// was believed. Never below 576 (IPv4) or 1280 (IPv6); a lowered MTU is forgotten after 10 minutes (RFC 1191, Section 6.3).
-func (db *DB) PathEvent(now time.Time, remote netip.AddrPort, quoted []byte, mtu int, thisHost bool) bool {
-	panic("draft")
+func (db *DB) newReqid() uint32 {
+	for {
+		db.reqid++
+		if _, used := db.bundles[db.reqid]; db.reqid != 0 && !used {
+			return db.reqid
+		}
+	}
 }

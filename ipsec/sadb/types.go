@@ -25,7 +25,7 @@ type Selector struct {
 	// Proto is an IP protocol; 0: any.
 	Proto uint8
 	// PortFrom and PortTo bound the port of this selector's side; 0 to 65535: any. For ICMP and ICMPv6 a port is
-	// type*256 + code, and the local side of a packet that is sent, like the local side of one received, carries it.
+	// type*256 + code; a packet has it on both sides, so that it may stand in either selector or in both.
 	PortFrom, PortTo uint16
 }
 

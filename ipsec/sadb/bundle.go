@@ -1,0 +1,170 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+// A bundle is what a reqid names: the pairs that serve the same policies, of which one sends, and the packets that wait
+// while there is none. Packets are anybody's on the inner side; what waits is bounded in number, octets and time (HOSTILE
+// T-063).
+
+package sadb
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// maxHeld and maxHeldOctets bound what waits for one Acquire: T-063.
+	maxHeld       = 64
+	maxHeldOctets = 96 << 10
+	// acquireLife is how long an Acquire may take, and a reservation live: the larval life of Linux's and BSD's SADs.
+	acquireLife = int64(30 * time.Second)
+)
+
+// bundle is the pairs of one reqid.
+type bundle struct {
+	db      *DB
+	reqid   uint32
+	note    notifier
+	sending atomic.Pointer[Pair]
+	refs    int   // pairs, reservations and policies: under db.mu
+	timer   timer // of the Acquire: under db.mu
+
+	mu        sync.Mutex // protects the rest; db.noteMu may be taken inside
+	pairs     []*Pair    // whose outbound half lives, in order of installation
+	acquiring bool
+	flow      Flow
+	octets    []byte // the packets held, one behind the other; empty where none is
+	lens      []int
+	listed    bool // stands in db.holders
+}
+
+// join adds a pair; it sends from now on unless it is standby and another sends.
+func (b *bundle) join(p *Pair) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.pairs = append(b.pairs, p)
+	if cur := b.sending.Load(); !p.standby || cur == nil || cur.state.Load() != 0 {
+		b.sending.Store(p)
+	}
+	b.acquiring = false
+}
+
+// promote has p send from now on.
+func (b *bundle) promote(p *Pair) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if p.state.Load()&(stateDead|stateOutClosed) == 0 {
+		b.sending.Store(p)
+	}
+}
+
+// ended lets another pair send if p did and there is one. A pair at a hard limit without a successor stays in place: its
+// traffic is dropped and counted, it is not a reason for an Acquire.
+func (b *bundle) ended(p *Pair) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.sending.Load() != p {
+		return
+	}
+	if next := b.newest(p); next != nil {
+		b.sending.Store(next)
+	}
+}
+
+func (b *bundle) newest(not *Pair) *Pair {
+	for i := len(b.pairs) - 1; i >= 0; i-- {
+		if p := b.pairs[i]; p != not && p.state.Load()&(stateDead|stateOutClosed) == 0 {
+			return p
+		}
+	}
+	return nil
+}
+
+// part takes a pair out whose outbound half is closed.
+func (b *bundle) part(p *Pair) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i, q := range b.pairs {
+		if q == p {
+			b.pairs = append(b.pairs[:i:i], b.pairs[i+1:]...)
+			break
+		}
+	}
+	if b.sending.Load() == p {
+		next := b.newest(p)
+		if next == nil && len(b.pairs) > 0 {
+			next = b.pairs[len(b.pairs)-1] // at its end, but it keeps the traffic from asking for another
+		}
+		b.sending.Store(next)
+	}
+}
+
+// hold copies a packet that has no SA. It reports whether it was kept and how many older ones had to go.
+func (b *bundle) hold(now int64, f *Flow, pkt []byte) (kept bool, dropped int) {
+	if len(pkt) > maxHeldOctets {
+		return false, 0
+	}
+	b.mu.Lock()
+	ask := !b.acquiring
+	if ask {
+		b.acquiring, b.flow = true, *f
+	}
+	if b.octets == nil {
+		b.octets, b.lens = make([]byte, 0, maxHeldOctets), make([]int, 0, maxHeld)
+	}
+	for len(b.lens) == maxHeld || len(b.octets)+len(pkt) > maxHeldOctets { // the oldest goes first
+		n := b.lens[0]
+		b.octets = append(b.octets[:0], b.octets[n:]...)
+		b.lens = append(b.lens[:0], b.lens[1:]...)
+		dropped++
+	}
+	b.octets = append(b.octets, pkt...)
+	b.lens = append(b.lens, len(pkt))
+	list := !b.listed
+	b.listed = true
+	b.mu.Unlock()
+
+	if list || ask {
+		b.db.holding(now, b, list, ask)
+	}
+	return true, dropped
+}
+
+// drop lets go of what is held and returns how many packets that were.
+func (b *bundle) drop() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := len(b.lens)
+	b.acquiring = false
+	b.octets, b.lens = nil, nil
+	b.db.heldDropped.Add(uint64(n))
+	return n
+}
+
+// release moves held packets into buf, as many as fit, and calls f for each.
+func (b *bundle) release(buf []byte, most int, f func(pkt []byte)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	off, n := 0, 0
+	for n < len(b.lens) && n < most && off+b.lens[n] <= len(buf) {
+		copy(buf[off:], b.octets[off:off+b.lens[n]])
+		f(buf[off : off+b.lens[n]])
+		off += b.lens[n]
+		n++
+	}
+	b.octets = append(b.octets[:0], b.octets[off:]...)
+	b.lens = append(b.lens[:0], b.lens[n:]...)
+	if len(b.lens) == 0 {
+		b.octets, b.lens = nil, nil
+	}
+}
+
+func (b *bundle) acquireNotice(n *Notice) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.acquiring || b.sending.Load() != nil {
+		return false
+	}
+	*n = Notice{Kind: Acquire, Reqid: b.reqid, Packet: b.flow.Tuple()}
+	return true
+}

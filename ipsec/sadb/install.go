@@ -1,0 +1,228 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+// The verbs of the seam on pairs of SAs: Install, Promote, Move, Remove, Query (PF_KEY's UPDATE and ADD, GET and DELETE).
+// The daemon calls them with what an authenticated exchange agreed on; all of it is checked again here.
+
+package sadb
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/natterjack/natterjack/crypt/suite"
+	"github.com/natterjack/natterjack/ipsec/esp"
+)
+
+// Install makes the reserved SPIIn and the outbound SA usable, with the child's policies. After a failure nothing of it
+// is left and the reservation is released.
+func (db *DB) Install(now time.Time, c Child) error {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	at := db.Clock(now)
+	l := db.larval[c.SPIIn&db.mask]
+	if l == nil || l.spi != c.SPIIn {
+		return ErrReservation
+	}
+	if l.bundle.reqid != c.Reqid {
+		db.releaseLarval(l, at)
+		return fmt.Errorf("reqid: %d, expected %d as reserved", c.Reqid, l.bundle.reqid)
+	}
+	p, err := db.pair(at, &c, l.bundle)
+	if err != nil {
+		db.releaseLarval(l, at)
+		return err
+	}
+	if err := db.childPolicies(p, c.NoPolicies); err != nil {
+		db.releaseLarval(l, at)
+		return err
+	}
+	// Nothing fails from here on. The pair takes over the reservation's reference to the bundle.
+	db.timers.stop(&l.timer)
+	delete(db.larval, c.SPIIn&db.mask)
+	p.endpoint.Store(db.placeAt(c.Endpoint))
+	p.nextOut = db.out[p.spiOut]
+	db.out[p.spiOut] = p
+	db.live++
+	db.room(1)
+	db.timers.start(&p.softTimer, p.softAt, func(int64) {
+		if !p.softTold.Swap(true) {
+			db.post(&p.note, noteSoft)
+		}
+	})
+	db.timers.start(&p.hardTimer, p.hardAt, func(int64) { p.end() })
+	db.timers.stop(&p.bundle.timer)
+	p.bundle.join(p)
+	db.slots[p.spiIn&db.mask].Store(p)
+	return nil
+}
+
+// pair makes a pair that nobody sees yet.
+func (db *DB) pair(at int64, c *Child, b *bundle) (*Pair, error) {
+	if err := c.Endpoint.check(); err != nil {
+		return nil, err
+	}
+	p := &Pair{
+		db: db, bundle: b, reqid: c.Reqid, spiIn: c.SPIIn, spiOut: c.SPIOut, suite: c.Suite, installed: at, standby: c.Standby,
+		softAt: after(at, c.Limits.SoftTime), hardAt: after(at, c.Limits.HardTime),
+		softBytes: orNone(c.Limits.SoftBytes), hard: orNone(c.Limits.HardBytes),
+		softPackets: orNone(c.Limits.SoftPackets), hardPackets: orNone(c.Limits.HardPackets),
+		seqSoft: math.MaxUint64, seqHard: math.MaxUint64,
+		CopyDF: c.CopyDF, CopyECN: c.CopyECN, DSCP: c.DSCP,
+	}
+	p.note.pair = p
+	if !c.Suite.ESN || c.Suite.Encr == suite.EncrAESGCM16 {
+		p.seqSoft = seqSoft
+	}
+	if c.Suite.Encr == suite.EncrAESGCM16 {
+		p.seqHard = gcmHard
+	}
+	var err error
+	if p.local, err = compileSelectors(c.TSLocal); err != nil {
+		return nil, err
+	}
+	if p.remote, err = compileSelectors(c.TSRemote); err != nil {
+		return nil, err
+	}
+	if p.sealer, err = esp.NewSealer(c.SPIOut, c.Suite, c.KeyOut, c.IntegOut, db.rand); err != nil {
+		return nil, fmt.Errorf("outbound SA: %w", err)
+	}
+	if p.opn, err = esp.NewOpener(c.SPIIn, c.Suite, c.KeyIn, c.IntegIn, c.Window); err != nil {
+		return nil, fmt.Errorf("inbound SA: %w", err)
+	}
+	p.head = p.sealer.Head()
+	return p, nil
+}
+
+func orNone(n uint64) uint64 {
+	if n == 0 {
+		return math.MaxUint64
+	}
+	return n
+}
+
+// check refuses an endpoint that nothing could be sent to.
+func (e *Endpoint) check() error {
+	l, r := e.Local.Addr(), e.Remote.Addr()
+	if !l.IsValid() || !r.IsValid() || l.Is4() != r.Is4() || l.Is4In6() || r.Is4In6() || r.IsUnspecified() {
+		return ErrEndpoint
+	}
+	if e.Encap && (e.Local.Port() == 0 || e.Remote.Port() == 0) {
+		return ErrEndpoint
+	}
+	return nil
+}
+
+func (db *DB) live1(spiIn uint32) (*Pair, error) {
+	p := db.Inbound(spiIn)
+	if p == nil || p.state.Load()&(stateDead|stateOutClosed) != 0 {
+		return nil, ErrUnknown
+	}
+	return p, nil
+}
+
+// Promote has the pair seal for its reqid from now on.
+func (db *DB) Promote(_ time.Time, spiIn uint32) error {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	p, err := db.live1(spiIn)
+	if err != nil {
+		return err
+	}
+	p.bundle.promote(p)
+	return nil
+}
+
+// Move swaps the endpoint of a pair in place; keys, counters and window stay. It is never refused for a live pair.
+// If the newest authenticated packet came from elsewhere than the endpoint that the notice named (somebody raced it,
+// HOSTILE T-069), another NewMapping follows at once.
+func (db *DB) Move(_ time.Time, spiIn uint32, to Endpoint) error {
+	if err := to.check(); err != nil {
+		return err
+	}
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	p := db.Inbound(spiIn)
+	if p == nil {
+		return ErrUnknown
+	}
+	old := p.endpoint.Load()
+	p.moved(db.placeAt(to))
+	db.leave(old)
+	return nil
+}
+
+// Remove ends a pair, or releases a reservation, and returns what it had counted. Idempotent. With onlyOut the inbound
+// SA goes on receiving. The pair's policies go with its outbound half unless another pair of the reqid uses them.
+func (db *DB) Remove(now time.Time, spiIn uint32, onlyOut bool) Usage {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	at := db.Clock(now)
+	if l := db.larval[spiIn&db.mask]; l != nil && l.spi == spiIn {
+		db.releaseLarval(l, at)
+		return Usage{}
+	}
+	p := db.Inbound(spiIn)
+	if p == nil {
+		return Usage{}
+	}
+	if p.state.Load()&stateOutClosed == 0 {
+		p.closeState(stateOutClosed)
+		db.unlinkOut(p)
+		p.bundle.part(p)
+		db.dropChildPolicies(p)
+	}
+	if onlyOut {
+		return p.usage()
+	}
+	p.closeState(stateInClosed)
+	db.slots[spiIn&db.mask].Store(nil)
+	db.timers.stop(&p.softTimer)
+	db.timers.stop(&p.hardTimer)
+	db.retire(spiIn, at)
+	db.live--
+	db.leave(p.endpoint.Load())
+	db.room(-1)
+	db.unref(p.bundle)
+	// Both halves are waited for, so that the usage is final and no packet is sealed after the answer.
+	p.outMu.Lock()
+	defer p.outMu.Unlock()
+	p.inMu.Lock()
+	defer p.inMu.Unlock()
+	return p.usage()
+}
+
+func (db *DB) unlinkOut(p *Pair) {
+	if db.out[p.spiOut] == p {
+		if p.nextOut == nil {
+			delete(db.out, p.spiOut)
+		} else {
+			db.out[p.spiOut] = p.nextOut
+		}
+		return
+	}
+	for q := db.out[p.spiOut]; q != nil; q = q.nextOut {
+		if q.nextOut == p {
+			q.nextOut = p.nextOut
+			return
+		}
+	}
+}
+
+// Query returns the counters of a pair.
+func (db *DB) Query(spiIn uint32) (Usage, bool) {
+	p := db.Inbound(spiIn)
+	if p == nil {
+		return Usage{}, false
+	}
+	return p.usage(), true
+}
+
+// List calls f for every pair until it returns false.
+func (db *DB) List(f func(Info) bool) {
+	for i := range db.slots {
+		if p := db.slots[i].Load(); p != nil && !f(p.info()) {
+			return
+		}
+	}
+}

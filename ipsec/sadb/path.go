@@ -1,0 +1,171 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+// The MTU of the path to a peer: RFC 4301, Section 8.2; RFC 1191; RFC 8201. ICMP messages are anybody's: one is believed only
+// if it quotes the SPI of a live outbound SA to that peer and a sequence number that was sent lately, only downwards, never
+// below the floor of its family, and for ten minutes (HOSTILE T-075).
+
+package sadb
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// FloorV4 and FloorV6 are the smallest path MTUs: RFC 791, Section 3.2 has every host take 576; RFC 8200, Section 5.
+	FloorV4 = 576
+	FloorV6 = 1280
+	// mtuAge: RFC 1191, Section 6.3 suggests 10 minutes before a larger size is tried again.
+	mtuAge = int64(10 * time.Minute)
+	// holeAge is the same where routers keep silent: trying again costs the connections a stall.
+	holeAge = int64(time.Hour)
+	// quoteWindow is how old a quoted sequence number may be: a second at a million packets a second.
+	quoteWindow = 1 << 20
+)
+
+// plateaus are the sizes tried where a router does not say which fits (RFC 1191, Section 7).
+var plateaus = [...]int32{1492, 1400, 1280, 1006, 576}
+
+// path is what pairs to one remote endpoint share.
+type path struct {
+	mtu   atomic.Int32
+	until atomic.Int64 // when a lowered MTU is forgotten; 0: it is not lowered
+	first int32        // before any path event
+	refs  int          // under db.mu
+	key   netip.AddrPort
+}
+
+func pathKey(e Endpoint) netip.AddrPort {
+	if !e.Encap {
+		return netip.AddrPortFrom(e.Remote.Addr(), 0)
+	}
+	return e.Remote
+}
+
+// placeAt makes a place, sharing the path with others to the same endpoint. Under db.mu.
+func (db *DB) placeAt(e Endpoint) *place {
+	key := pathKey(e)
+	p := db.paths[key]
+	if p == nil {
+		p = &path{first: int32(db.mtu), key: key}
+		p.mtu.Store(p.first)
+		db.paths[key] = p
+	}
+	p.refs++
+	return &place{Endpoint: e, path: p}
+}
+
+func (db *DB) leave(pl *place) {
+	if pl.path.refs--; pl.path.refs == 0 {
+		delete(db.paths, pl.path.key)
+	}
+}
+
+// current is the MTU now; a lowered one that is old is forgotten.
+func (p *path) current(now int64) int {
+	if until := p.until.Load(); until != 0 && now >= until && p.until.CompareAndSwap(until, 0) {
+		p.mtu.Store(p.first)
+	}
+	return int(p.mtu.Load())
+}
+
+// lower reports whether the MTU is smaller now than it was. mtu zero: to the next plateau.
+func (p *path) lower(now int64, mtu int, age int64) bool {
+	cur := int32(p.current(now))
+	floor := int32(FloorV4)
+	if p.key.Addr().Is6() {
+		floor = FloorV6
+	}
+	next := int32(min(mtu, 65535))
+	if mtu == 0 {
+		next = floor
+		for _, s := range plateaus {
+			if s < cur {
+				next = s
+				break
+			}
+		}
+	}
+	if next = max(next, floor); next >= cur {
+		return false
+	}
+	p.mtu.Store(next)
+	p.until.Store(now + age)
+	return true
+}
+
+// overhead is what IP and UDP put around an ESP packet to e.
+func (e *Endpoint) overhead() int {
+	n := 20
+	if e.Remote.Addr().Is6() {
+		n = 40
+	}
+	if e.Encap {
+		n += 8
+	}
+	return n
+}
+
+// PathMTU is the size in octets of the largest outer IP packet now.
+func (p *Pair) PathMTU(now int64) int { return p.endpoint.Load().path.current(now) }
+
+// MaxInner is the largest inner packet, in octets, whose outer packet fits the path now.
+func (p *Pair) MaxInner(now int64) int {
+	pl := p.endpoint.Load()
+	return p.sealer.MaxPayload(pl.path.current(now) - pl.overhead())
+}
+
+// LowerPath takes it that packets larger than mtu vanish on the path without a word; sure says that smaller ones were seen
+// to pass. It reports whether anything changed.
+func (p *Pair) LowerPath(now int64, mtu int, sure bool) bool {
+	age := mtuAge
+	if sure {
+		age = holeAge
+	}
+	return p.endpoint.Load().path.lower(now, mtu, age)
+}
+
+// InnerAt is what MaxInner would be on a path of mtu octets.
+func (p *Pair) InnerAt(mtu int) int {
+	pl := p.endpoint.Load()
+	return p.sealer.MaxPayload(mtu - pl.overhead())
+}
+
+// HeardSince says whether an authentic packet has come after the instant.
+func (p *Pair) HeardSince(at int64) bool { return p.in.last.Load() > at }
+
+// PathEvent says that an outer packet to remote was too large: an ICMP message (anybody's; quoted is the beginning of
+// the UDP payload it quotes, which must show the SPI of a live outbound SA to remote) or, with thisHost, the finding
+// of this host itself. mtu is the size in octets of an outer IP packet that fits; zero: not said. It reports whether it
+// was believed. Never below 576 (IPv4) or 1280 (IPv6); a lowered MTU is forgotten after 10 minutes (RFC 1191, Section 6.3).
+func (db *DB) PathEvent(now time.Time, remote netip.AddrPort, quoted []byte, mtu int, thisHost bool) bool {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	at := db.Clock(now)
+	if thisHost {
+		lowered := false
+		for _, key := range [2]netip.AddrPort{remote, netip.AddrPortFrom(remote.Addr(), 0)} {
+			if p := db.paths[key]; p != nil && p.lower(at, mtu, mtuAge) {
+				lowered = true
+			}
+		}
+		return lowered
+	}
+	if len(quoted) < 8 {
+		return false
+	}
+	spi, seq := binary.BigEndian.Uint32(quoted), binary.BigEndian.Uint32(quoted[4:])
+	for p := db.out[spi]; p != nil; p = p.nextOut {
+		pl := p.endpoint.Load()
+		if p.state.Load()&(stateDead|stateOutClosed) != 0 || pl.path.key.Addr() != remote.Addr() || pl.Encap && pl.path.key != remote {
+			continue
+		}
+		if sent := uint32(p.sealer.Seq()); p.sealer.Seq() == 0 || sent-seq >= quoteWindow {
+			continue
+		}
+		return pl.path.lower(at, mtu, mtuAge)
+	}
+	return false
+}

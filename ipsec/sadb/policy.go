@@ -1,0 +1,195 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+// Adding and removing policies, those of children and those of the operator, and the packets that wait at them.
+
+package sadb
+
+import "slices"
+
+// AddPolicy adds an entry to the SPD.
+func (db *DB) AddPolicy(p Policy) (PolicyID, error) {
+	q := &policy{action: p.Action, name: p.Name}
+	switch {
+	case p.Action == Bypass:
+		q.class = classBypass
+	case p.Action == Discard:
+		q.class = classDiscard
+	case p.Action == Protect && p.Reqid != 0:
+		q.class = classTrap
+	default:
+		return 0, ErrPolicy
+	}
+	var err error
+	if q.local, err = compileSelectors(p.Local); err != nil {
+		return 0, err
+	}
+	if q.remote, err = compileSelectors(p.Remote); err != nil {
+		return 0, err
+	}
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if q.action == Protect {
+		q.bundle = db.bundle(p.Reqid)
+	}
+	if err := db.insert(q); err != nil {
+		if q.bundle != nil && q.bundle.refs == 0 {
+			q.bundle.refs++
+			db.unref(q.bundle)
+		}
+		return 0, err
+	}
+	return q.id, nil
+}
+
+// insert places a policy and counts its reference to the bundle.
+func (db *DB) insert(q *policy) error {
+	if len(db.policies) >= maxPolicies {
+		return ErrTooMany
+	}
+	if err := q.build(); err != nil {
+		return err
+	}
+	db.policyID++
+	q.id = db.policyID
+	db.policies[q.id] = q
+	if q.bundle != nil {
+		q.bundle.refs++
+	}
+	db.spd.Store(db.spd.Load().with(q))
+	return nil
+}
+
+func (db *DB) removePolicy(q *policy) {
+	delete(db.policies, q.id)
+	db.spd.Store(db.spd.Load().without(q))
+	if q.bundle != nil {
+		db.unref(q.bundle)
+	}
+}
+
+// RemovePolicy removes what AddPolicy added; idempotent. Packets that wait at its reqid are dropped with the last policy.
+func (db *DB) RemovePolicy(id PolicyID) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if q := db.policies[id]; q != nil && q.class != classChild {
+		db.removePolicy(q)
+	}
+}
+
+// childPolicies gives a pair the policy of its selectors, shared with the pairs of the same reqid and selectors.
+func (db *DB) childPolicies(p *Pair, none bool) error {
+	if none {
+		return nil
+	}
+	for _, other := range p.bundle.pairs {
+		for _, q := range other.policies {
+			if slices.Equal(q.local, p.local) && slices.Equal(q.remote, p.remote) {
+				q.refs++
+				p.policies = append(p.policies, q)
+				return nil
+			}
+		}
+	}
+	q := &policy{action: Protect, class: classChild, bundle: p.bundle, local: p.local, remote: p.remote, refs: 1}
+	if err := db.insert(q); err != nil {
+		return err
+	}
+	p.policies = append(p.policies, q)
+	return nil
+}
+
+func (db *DB) dropChildPolicies(p *Pair) {
+	for _, q := range p.policies {
+		if q.refs--; q.refs == 0 {
+			db.removePolicy(q)
+		}
+	}
+	p.policies = nil
+}
+
+// Match finds the policy of a packet that is to be sent: RFC 4301, Section 5.1. gen changes whenever another answer is possible.
+func (db *DB) Match(f *Flow) (m Match, gen uint64) {
+	r := db.spd.Load()
+	return r.match(f), r.gen
+}
+
+// Generation is the SPD's now.
+func (db *DB) Generation() uint64 { return db.spd.Load().gen }
+
+// Sending is the pair that seals for the policy now; nil: there is none.
+func (m *Match) Sending() *Pair {
+	if m.bundle == nil {
+		return nil
+	}
+	return m.bundle.sending.Load()
+}
+
+// Hold keeps a copy of a packet whose policy has no SA, and asks for one (Acquire). It reports whether the packet was kept, and
+// how many older ones were dropped for it.
+func (m *Match) Hold(now int64, f *Flow, pkt []byte) (kept bool, dropped int) {
+	if m.bundle == nil {
+		return false, 0
+	}
+	return m.bundle.hold(now, f, pkt)
+}
+
+// holding notes that b holds packets, and starts the life of its Acquire.
+func (db *DB) holding(now int64, b *bundle, list, ask bool) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if list {
+		db.holders = append(db.holders, b)
+		db.anyHeld.Store(true)
+	}
+	if ask {
+		db.timers.start(&b.timer, now+acquireLife, func(int64) { b.drop() })
+		db.post(&b.note, noteAcquire)
+	}
+}
+
+// AcquireFailed says that no child came of an Acquire: the packets held for reqid are dropped, and the next packet may
+// ask again.
+func (db *DB) AcquireFailed(reqid uint32) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if b := db.bundles[reqid]; b != nil {
+		db.timers.stop(&b.timer)
+		b.drop()
+	}
+}
+
+// Release calls f with held packets that have an SA now, at most most of them, in buf. f must not call DB.
+func (db *DB) Release(buf []byte, most int, f func(pkt []byte)) {
+	if !db.anyHeld.Load() {
+		return
+	}
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	left := db.holders[:0]
+	for _, b := range db.holders {
+		if b.sending.Load() != nil {
+			b.release(buf, most, func(pkt []byte) {
+				f(pkt)
+				buf = buf[len(pkt):]
+				most--
+			})
+		}
+		if b.waiting() {
+			left = append(left, b)
+		}
+	}
+	clear(db.holders[len(left):])
+	db.holders = left
+	db.anyHeld.Store(len(left) > 0)
+}
+
+// waiting says whether anything is held; if not, the bundle is about to leave db.holders.
+func (b *bundle) waiting() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.listed = len(b.lens) > 0
+	return b.listed
+}
+
+// HeldDropped is how many held packets were dropped because no SA came.
+func (db *DB) HeldDropped() uint64 { return db.heldDropped.Load() }
