@@ -177,7 +177,7 @@ func (o *outbound) write(grams []dataplane.Datagram) {
 	o.msgs = o.msgs[:0]
 	for i := range grams {
 		g := &grams[i]
-		o.msgs = append(o.msgs, udp.Message{Buf: g.Buf, N: g.N, Remote: g.Remote, Local: g.Local, TOS: g.TOS, SegSize: g.SegSize})
+		o.msgs = append(o.msgs, udp.Message{Buf: g.Buf, N: g.N, Remote: g.Remote, Local: g.Local, TOS: g.TOS, SegSize: g.SegSize, Fragment: g.Fragment})
 	}
 	if _, err := sk.conn.WriteBatch(o.msgs); err != nil {
 		s.paths(sk, o.events)
