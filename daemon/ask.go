@@ -36,14 +36,7 @@ func (s *shard) ask(e *entry, t ike.Token, q ike.Question) {
 	case ike.FindConnections:
 		s.answerNow(e, t, s.findConnections(q))
 	case ike.Lease:
-		a := s.d.pools.lease(q)
-		s.answerNow(e, t, a)
-		if leased, ok := a.(ike.Leased); ok {
-			// Should the machine end before it hears of it, the addresses go back.
-			s.ready[len(s.ready)-1].undo = func() {
-				s.d.pools.release(ike.Unlease{Pools: q.Pools, Identity: q.Identity, Addrs: leased.Addrs})
-			}
-		}
+		s.ready = append(s.ready, ready{e: e, token: t, a: s.d.pools.lease(q), lease: q})
 	case ike.Admit:
 		s.answerNow(e, t, s.admit(q))
 	default:

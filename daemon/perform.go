@@ -36,6 +36,9 @@ func (s *shard) perform(e *entry, actions []ike.Action) {
 		case ike.Configure:
 			s.d.client.configure(a)
 		case ike.Unlease:
+			for _, addr := range a.Addrs {
+				delete(e.leases, addr)
+			}
 			s.d.pools.release(a)
 		case ike.Report:
 			s.report(e, a.Event)

@@ -21,15 +21,16 @@ import (
 type entry struct {
 	m        ike.Machine
 	unique   uint64
-	conn     *ike.Connection        // nil: not chosen yet
-	began    bool                   // this host began it
-	remote   netip.AddrPort         // where it last sent to
-	spis     map[uint64]struct{}    // claimed local IKE SPIs
-	asks     map[ike.Token]struct{} // outstanding questions; an answer to any other is dropped
-	requests map[uint64]struct{}    // commands that somebody waits for
-	finished []ike.Event            // EventCommandDone of the list that is being performed
-	failed   *ike.Event             // the last EventFailed
-	down     *ike.Event             // EventIKEDown
+	conn     *ike.Connection            // nil: not chosen yet
+	began    bool                       // this host began it
+	remote   netip.AddrPort             // where it last sent to
+	spis     map[uint64]struct{}        // claimed local IKE SPIs
+	asks     map[ike.Token]struct{}     // outstanding questions; an answer to any other is dropped
+	leases   map[netip.Addr]ike.Unlease // what its peer has of the pools, one address each
+	requests map[uint64]struct{}        // commands that somebody waits for
+	finished []ike.Event                // EventCommandDone of the list that is being performed
+	failed   *ike.Event                 // the last EventFailed
+	down     *ike.Event                 // EventIKEDown
 	deadline time.Time
 	index    int // in the heap; -1: not scheduled
 	closed   bool
@@ -40,7 +41,7 @@ type ready struct {
 	e     *entry
 	token ike.Token
 	a     ike.Answer
-	undo  func() // if the answer meets nobody; nil: nothing
+	lease ike.Lease // the question of a Leased
 }
 
 // shard owns machines. All fields but q and wakeups are touched by its goroutine only.
@@ -86,6 +87,10 @@ func (s *shard) run(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
+			// What the peers did not let go in time goes without them.
+			for _, e := range s.entries() {
+				s.drop(e)
+			}
 			return
 		case <-s.q.wake:
 		case <-timer.C:
@@ -188,12 +193,16 @@ func (s *shard) step(e *entry, f func() []ike.Action) {
 		r := s.ready[0]
 		s.ready = s.ready[1:]
 		if _, ok := r.e.asks[r.token]; !ok || r.e.closed {
-			if r.undo != nil {
-				r.undo()
+			if leased, ok := r.a.(ike.Leased); ok {
+				// The machine ended before it heard of its addresses: they go back.
+				s.d.pools.release(ike.Unlease{Pools: r.lease.Pools, Identity: r.lease.Identity, Addrs: leased.Addrs})
 			}
 			continue
 		}
 		delete(r.e.asks, r.token)
+		if leased, ok := r.a.(ike.Leased); ok {
+			r.e.hold(r.lease, leased)
+		}
 		s.perform(r.e, s.guard(r.e, func() []ike.Action { return r.e.m.Answer(time.Now(), r.token, r.a) }))
 		s.schedule(r.e)
 	}
@@ -236,6 +245,16 @@ func (s *shard) schedule(e *entry) {
 	}
 }
 
+// hold notes addresses, so that they go back whatever becomes of the machine.
+func (e *entry) hold(q ike.Lease, leased ike.Leased) {
+	if e.leases == nil {
+		e.leases = map[netip.Addr]ike.Unlease{}
+	}
+	for _, a := range leased.Addrs {
+		e.leases[a] = ike.Unlease{Pools: q.Pools, Identity: q.Identity, Addrs: []netip.Addr{a}}
+	}
+}
+
 // name is that of the connection, empty while there is none.
 func (e *entry) name() string {
 	if e.conn == nil {
@@ -259,6 +278,9 @@ func (s *shard) drop(e *entry) {
 	delete(s.byUnique, e.unique)
 	s.mux.Closed(e.unique)
 	s.d.kernel.RemoveAll(e.unique)
+	for _, lease := range e.leases {
+		s.d.pools.release(lease)
+	}
 	s.d.client.gone(e.unique)
 	s.d.disown(e.unique)
 	if e.began {

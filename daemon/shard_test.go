@@ -134,15 +134,20 @@ func TestLeaseGoesBackWhenTheMachineEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	lease := ike.Lease{Pools: []string{"p"}, Identity: fqdn("a"), Wanted: []netip.Addr{netip.IPv4Unspecified()}}
-	u := put(d, s, &script{do: func(ike.Command) []ike.Action {
+	before := &script{do: func(ike.Command) []ike.Action {
 		return []ike.Action{ike.Ask{Token: 1, Question: lease}, ike.Close{Reason: ike.CloseOperator}}
-	}})
-	q := d.requests.begin()
-	d.command(u, ike.Terminate{Request: q.number})
-	<-q.done
-	onShard(s, func(*shard) bool { return true })
-	if p := d.Pools(false); p[0].Online != 0 {
-		t.Errorf("%d addresses are leased to nobody", p[0].Online)
+	}}
+	after := &script{do: func(ike.Command) []ike.Action { return []ike.Action{ike.Ask{Token: 1, Question: lease}} }}
+	after.answer = func(ike.Token, ike.Answer) []ike.Action { panic("a defect") }
+	for _, m := range []*script{before, after} {
+		u := put(d, s, m)
+		q := d.requests.begin()
+		d.command(u, ike.Terminate{Request: q.number})
+		<-q.done
+		onShard(s, func(*shard) bool { return true })
+		if p := d.Pools(false); p[0].Online != 0 || p[0].Offline == 0 {
+			t.Errorf("pools %+v: addresses are leased to nobody", p)
+		}
 	}
 }
 

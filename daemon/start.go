@@ -170,18 +170,13 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// worthAnother reports whether time alone may mend a failure. A refusal by an authenticated peer, or of our identity,
-// would be the same again.
+// worthAnother reports whether time alone may mend a failure: a name that could not be resolved, no route. What a machine
+// gave up it has tried as often as keyingtries says, and what a peer refused it would refuse again.
 func worthAnother(err error) bool {
-	var failed *InitiateError
-	if !errors.As(err, &failed) {
-		return !errors.Is(err, errNoRemote)
+	if failed, ok := errors.AsType[*InitiateError](err); ok {
+		return failed.Reason == ike.CloseLost || failed.Reason == ike.CloseLimit
 	}
-	switch failed.Reason {
-	case ike.CloseNoAnswer, ike.ClosePeerDead, ike.CloseHalfOpenTimeout, ike.CloseLost, ike.CloseLimit:
-		return true
-	}
-	return false
+	return !errors.Is(err, errNoRemote)
 }
 
 // once makes one try. Others' names are resolved here, outside the shards. The children of one connection come up one
