@@ -36,7 +36,7 @@ func CheckKey(pub crypto.PublicKey) error {
 		if curveLen(k.Curve) == 0 {
 			return errors.New("ECDSA key on a curve other than P-256, P-384 and P-521")
 		}
-		// The point is on its curve and not at infinity, or there is no ECDH key.
+		// Parsers give points of the curve only; this is for keys from elsewhere.
 		if _, err := k.ECDH(); err != nil {
 			return errors.New("ECDSA key that is not a point of its curve")
 		}
