@@ -245,3 +245,14 @@ func df(p []byte) []byte {
 	binary.BigEndian.PutUint16(p[10:], fold(sum(p[:int(p[0]&15)*4], 0)))
 	return p
 }
+
+// syn is a SYN with an MSS option behind the options given.
+func syn(mss uint16, before []byte) []byte {
+	opts := append(append([]byte(nil), before...), 2, 4, byte(mss>>8), byte(mss))
+	for len(opts)%4 != 0 {
+		opts = append(opts, 0)
+	}
+	tcp := tcpOf(40000, 443, 1, flagSYN)
+	tcp[12] = byte((20 + len(opts)) / 4 << 4)
+	return finish4(ipv4("10.1.0.5", "10.2.0.7", protoTCP, append(tcp, opts...)))
+}

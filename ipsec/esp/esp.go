@@ -12,8 +12,6 @@ package esp
 
 import (
 	"errors"
-
-	"github.com/natterjack/natterjack/crypt/suite"
 )
 
 const (
@@ -46,7 +44,7 @@ var (
 	// ErrReplay: seen already, or left of the window.
 	ErrReplay = errors.New("sequence number: seen already or too old")
 	// ErrICV: not authentic.
-	ErrICV = suite.ErrICV
+	ErrICV = errors.New("integrity check failed")
 	// ErrPadding: authentic, but padded otherwise than RFC 4303 says.
 	ErrPadding = errors.New("padding: not 1, 2, 3, … or longer than the packet")
 )
