@@ -5,10 +5,12 @@
 package ikev2
 
 import (
+	"crypto/x509"
 	"slices"
 
 	"github.com/natterjack/natterjack/crypt/secret"
 	"github.com/natterjack/natterjack/crypt/suite"
+	"github.com/natterjack/natterjack/ike"
 )
 
 // Authentication methods (RFC 7296, Section 3.8; RFC 7427, Section 3).
@@ -34,3 +36,15 @@ func pskAuth(prf suite.PRF, psk secret.Key, octets []byte) []byte {
 // hashAlgorithms are offered in SIGNATURE_HASH_ALGORITHMS: SHA2-256, SHA2-384, SHA2-512, Identity (RFC 7427, Section 4;
 // RFC 8420, Section 2). SHA-1 is not among them.
 func hashAlgorithms() []uint16 { return []uint16{2, 3, 4, 5} }
+
+// subjectOf is the subject of the first of our own certificates, as an identity.
+func subjectOf(certs [][]byte) (ike.ID, bool) {
+	if len(certs) == 0 {
+		return ike.ID{}, false
+	}
+	c, err := x509.ParseCertificate(certs[0])
+	if err != nil || len(c.Subject.Names) == 0 {
+		return ike.ID{}, false
+	}
+	return ike.ID{Type: ike.IDDERASN1DN, Data: c.RawSubject}, true
+}

@@ -45,10 +45,7 @@ type initExchange struct {
 	askCerts                 []byte   // ours, sent in IKE_AUTH
 	certs                    [][]byte // the peer's
 
-	spiIn   uint32
-	reqid   uint32
-	childID uint64
-	idBody  []byte // our own ID payload
+	first *attempt // initiator: the child of IKE_AUTH
 }
 
 // doInitiate begins the IKE SA, or a further child on an established one.
@@ -67,7 +64,7 @@ func (sa *SA) doInitiate(now time.Time, c ike.Initiate) {
 		sa.done(c.Request, 0, "")
 		return
 	}
-	sa.enqueue(&task{name: "child create", request: c.Request, start: func(now time.Time) { sa.askChild(now, c.Child, c.Request) }})
+	sa.createChild(c.Child, c.Request)
 }
 
 // askInit draws the key exchange value and begins.
@@ -106,7 +103,7 @@ func (sa *SA) sendInit(now time.Time) {
 	}
 	payloads = append(payloads, proposeIKE(sa.conn.Proposals, nil),
 		&ikev2msg.KE{Group: uint16(in.group), Data: in.public}, &ikev2msg.Nonce{Data: g.ni})
-	payloads = append(payloads, natNotifies(g.spiI, 0, sa.path, sa.conn.Encap)...)
+	payloads = append(payloads, natNotifies(g.spiI, 0, sa.path, sa.forcesEncap())...)
 	payloads = append(payloads, sa.initExtras()...)
 	m := &ikev2msg.Message{Header: g.header(ikev2msg.IKESAInit, 0, false), Payloads: payloads}
 	in.initMessage = m.Append(nil)
@@ -224,14 +221,12 @@ func (sa *SA) chooseInit(now time.Time, m *ikev2msg.Message, path ike.Path, list
 		return
 	}
 	sa.init.number = chosen.Number
-	forced := slices.ContainsFunc(sa.init.candidate, func(c *ike.Connection) bool { return c.Encap })
-	sa.detectNAT(m, path, forced)
+	sa.detectNAT(m, path)
+	sa.natFake = slices.ContainsFunc(sa.init.candidate, func(c *ike.Connection) bool { return c.Encap }) ||
+		!sa.env.RawESP && !sa.natLocal && !sa.natPeer
 	sa.init.private = sa.privateFor(g.suite.KE)
 	g.nr = sa.random(nonceLen)
-	sa.ask(ike.CertRequests{Connections: sa.init.candidate}, func(now time.Time, a ike.Answer) {
-		if c, ok := a.(ike.CertAuthorities); ok {
-			sa.init.askCerts = c.Hashes
-		}
+	sa.askForCerts(now, func(now time.Time) {
 		sa.ask(ike.KeyExchange{Group: g.suite.KE, Private: sa.init.private, Peer: ke.Data}, func(now time.Time, a ike.Answer) {
 			k, ok := a.(ike.KeyExchanged)
 			if !ok {
@@ -241,6 +236,27 @@ func (sa *SA) chooseInit(now time.Time, m *ikev2msg.Message, path ike.Path, list
 			}
 			sa.answerInit(now, path, k)
 		})
+	})
+}
+
+// askForCerts finds out which authorities to name to the initiator, where a connection that may be meant wants a
+// certificate.
+func (sa *SA) askForCerts(now time.Time, then func(now time.Time)) {
+	var list []*ike.Connection
+	for _, c := range sa.init.candidate {
+		if c.SendCertReq && c.Remote[0].Method == ike.AuthPubkey {
+			list = append(list, c)
+		}
+	}
+	if list == nil {
+		then(now)
+		return
+	}
+	sa.ask(ike.CertRequests{Connections: list}, func(now time.Time, a ike.Answer) {
+		if c, ok := a.(ike.CertAuthorities); ok {
+			sa.init.askCerts = c.Hashes
+		}
+		then(now)
 	})
 }
 
@@ -320,7 +336,8 @@ func (sa *SA) finishInit(now time.Time, m *ikev2msg.Message, d ike.Datagram) {
 	if c, ok := find[*ikev2msg.CertReq](m.Payloads); ok && c.Encoding == ikev2msg.CertEncodingX509Signature {
 		sa.init.certReq = append([]byte{}, c.Authorities...)
 	}
-	sa.detectNAT(m, d.Path, sa.conn.Encap)
+	sa.detectNAT(m, d.Path)
+	sa.natFake = sa.forcesEncap()
 	sa.ask(ike.KeyExchange{Group: s.KE, Private: sa.init.private, Peer: ke.Data}, func(now time.Time, a ike.Answer) {
 		k, ok := a.(ike.KeyExchanged)
 		if !ok {
@@ -387,33 +404,31 @@ func (sa *SA) initRefused(now time.Time, n *ikev2msg.Notify) {
 	sa.closeNow(now, why, ev.Detail)
 }
 
-// detectNAT evaluates the hashes and reports the finding.
-func (sa *SA) detectNAT(m *ikev2msg.Message, path ike.Path, forced bool) {
-	spiR := m.SPIr
-	local, peer, _ := natDetect(m.Payloads, m.SPIi, spiR, path)
-	sa.natLocal, sa.natPeer, sa.natFake = local, peer, forced
-	sa.report(ike.Event{Kind: ike.EventNAT, NATLocal: local, NATRemote: peer})
-}
+// forcesEncap reports whether this host, as initiator, makes the peer see a NAT: because it was told to, or because its data
+// plane cannot receive ESP that is not in UDP.
+func (sa *SA) forcesEncap() bool { return sa.conn.Encap || !sa.env.RawESP }
 
-// float moves an initiator to the NAT-T port when a NAT was found, or where ESP has to travel in UDP anyway
-// (RFC 7296, Section 2.23).
-func (sa *SA) float() {
-	if !sa.natLocal && !sa.natPeer && !sa.natFake && sa.env.RawESP || sa.path == sa.nattPath {
-		return
-	}
-	from := sa.path.Remote
-	sa.path = sa.nattPath
-	sa.report(ike.Event{Kind: ike.EventFloat, From: from})
+// detectNAT evaluates the hashes and reports the finding.
+func (sa *SA) detectNAT(m *ikev2msg.Message, path ike.Path) {
+	local, peer, _ := natDetect(m.Payloads, m.SPIi, m.SPIr, path)
+	sa.natLocal, sa.natPeer = local, peer
+	sa.report(ike.Event{Kind: ike.EventNAT, NATLocal: local, NATRemote: peer})
 }
 
 // retryOrClose begins the negotiation anew while keyingtries allows it.
 func (sa *SA) retryOrClose(now time.Time, why ike.CloseReason, detail string) {
-	if sa.conn.KeyingTries != 0 && sa.init.tries >= sa.conn.KeyingTries || sa.init.spiIn != 0 {
+	if sa.conn.KeyingTries != 0 && sa.init.tries >= sa.conn.KeyingTries {
 		sa.closeNow(now, why, detail)
 		return
 	}
 	sa.report(ike.Event{Kind: ike.EventRetry, Detail: detail})
+	if a := sa.init.first; a != nil {
+		sa.unreserve(a.reserved.SPI)
+		sa.init.first = nil
+	}
 	sa.dropGeneration(sa.cur)
+	sa.state, sa.path = halfOpen, sa.startPath
+	sa.peerIsOurs, sa.peerFragments, sa.peerHashes = false, false, nil
 	sa.askInit(now)
 }
 
@@ -432,4 +447,3 @@ func ports(a, b ike.Path) string {
 	}
 	return text
 }
-

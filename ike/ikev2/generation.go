@@ -38,25 +38,26 @@ type generation struct {
 	inReq    *reassembly
 	inResp   *reassembly
 
-	replaced bool // a successor is in use; only deletes happen here
-	closing  bool // our delete of it is outstanding or waits
+	serving  *serving    // the peer's request that is parked
+	rekeying *ikeRekey   // our own rekey of it, from its request until its successor is in use
+	theirs   *generation // what the peer's crossing rekey made; collision.go decides
+	replaced bool        // a successor is in use, or it is the redundant one of two; only deletes happen here
+	until    time.Time   // of a replaced one that the peer has to delete: when it is forgotten without
+	gone     bool
 }
 
 // request is an outstanding request of ours.
 type request struct {
 	id       uint32
 	exchange ikev2msg.Exchange
-	name     string // "rekey child", for status and collisions
-	child    *child
+	name     string   // "rekey child", for status and collisions
 	packets  [][]byte // the same octets are sent every time
-	path     *ike.Path
 	tries    int
 	pause    time.Duration
 	at       time.Time // of the next transmission or the end
 	summary  string
-	request  uint64 // the command to be told when the SA closes
-	rekey    *childRekey
-	ikeRekey *ikeRekey
+	task     *task // that it belongs to, if any
+	kind     exchangeKind
 	finish   func(now time.Time, o opened)
 }
 
@@ -85,8 +86,17 @@ func (sa *SA) dropGeneration(g *generation) {
 		}
 	}
 	sa.act(ike.Release{SPI: g.local()})
+	g.gone = true
+	if g.serving != nil {
+		sa.abandon(g.serving)
+	}
+	if r := g.pending; r != nil {
+		g.pending = nil
+		if r.task != nil {
+			sa.end(r.task, "the IKE SA was replaced meanwhile")
+		}
+	}
 	g.keys.wipe()
-	g.pending = nil
 }
 
 // header is that of a message of ours.
@@ -173,7 +183,7 @@ func (sa *SA) noAnswer(now time.Time, g *generation, r *request) {
 		return
 	}
 	if sa.state == deleting {
-		sa.closeNow(now, ike.CloseOperator, "deleted; the peer did not confirm it")
+		sa.closeNow(now, sa.closing, sa.closingDetail+"; the peer did not confirm the delete")
 		return
 	}
 	if r.exchange == ikev2msg.IKESAInit {
@@ -192,46 +202,7 @@ func (sa *SA) noAnswer(now time.Time, g *generation, r *request) {
 // respond answers the peer's request that is being served and keeps the answer for its retransmissions.
 func (sa *SA) respond(now time.Time, g *generation, exchange ikev2msg.Exchange, path ike.Path, payloads []ikev2msg.Payload) {
 	m := &ikev2msg.Message{Header: g.header(exchange, g.peerID-1, true), Payloads: payloads}
-	g.parked = false
+	g.parked, g.serving = false, nil
 	g.response = sa.seal(g, m)
 	sa.sendBy(now, path, g.response, m.Summary(), false)
-}
-
-// park says that the request being served is answered later.
-func (g *generation) park(now time.Time) {
-	g.parked = true
-	g.parkedTo = now.Add(parkLimit)
-}
-
-// pump starts the next waiting task when the window is free.
-func (sa *SA) pump(now time.Time) {
-	for sa.state != dead && sa.cur != nil && sa.cur.pending == nil && !sa.busy() {
-		i := 0
-		for i < len(sa.tasks) && sa.tasks[i].at.After(now) {
-			i++
-		}
-		if i == len(sa.tasks) || sa.state != established && sa.state != deleting {
-			return
-		}
-		t := sa.tasks[i]
-		sa.tasks = append(sa.tasks[:i:i], sa.tasks[i+1:]...)
-		if t.child != nil && t.child.gone {
-			sa.done(t.request, 0, "the child SA is gone")
-			continue
-		}
-		t.start(now)
-	}
-}
-
-// busy reports whether a task has begun and is still asking its questions before it sends.
-func (sa *SA) busy() bool { return sa.preparing }
-
-// enqueue adds a task; false: too many wait.
-func (sa *SA) enqueue(t *task) bool {
-	if len(sa.tasks) >= maxTasks {
-		sa.done(t.request, 0, "too many tasks wait for this IKE SA")
-		return false
-	}
-	sa.tasks = append(sa.tasks, t)
-	return true
 }

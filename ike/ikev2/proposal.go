@@ -333,3 +333,38 @@ func transformName(t ikev2msg.Transform) string {
 	}
 	return name
 }
+
+// keep is the proposal that a negotiated suite came from, narrowed to it: what a rekey offers. Computing it from the
+// configuration again is what breaks rekeying with peers that want what they once chose.
+func keep(s suite.ESP) []ike.ESPProposal {
+	p := ike.ESPProposal{Encrs: []ike.EncrSpec{{Encr: s.Encr, Bits: s.EncrBits}}, Integs: integList(s.Integ), ESN: []bool{s.ESN}}
+	if s.KE != suite.KENone {
+		p.KEs = []suite.KE{s.KE}
+	}
+	return []ike.ESPProposal{p}
+}
+
+// keepFirst is keep for the child of IKE_AUTH, which had no key exchange to negotiate: the groups are those of the
+// configured proposals that the suite fits.
+func keepFirst(conf []ike.ESPProposal, s suite.ESP) []ike.ESPProposal {
+	var list []ike.ESPProposal
+	for _, c := range conf {
+		if !slices.Contains(c.Encrs, ike.EncrSpec{Encr: s.Encr, Bits: s.EncrBits}) || !slices.Contains(c.ESN, s.ESN) ||
+			s.Integ != suite.IntegNone && !slices.Contains(c.Integs, s.Integ) {
+			continue
+		}
+		p := keep(s)[0]
+		p.KEs = c.KEs
+		list = append(list, p)
+	}
+	if list == nil {
+		return keep(s)
+	}
+	return list
+}
+
+// keepIKE is keep for an IKE SA.
+func keepIKE(s suite.IKE) []ike.IKEProposal {
+	return []ike.IKEProposal{{Encrs: []ike.EncrSpec{{Encr: s.Encr, Bits: s.EncrBits}}, PRFs: []suite.PRF{s.PRF},
+		Integs: integList(s.Integ), KEs: []suite.KE{s.KE}}}
+}

@@ -94,6 +94,11 @@ func (sa *SA) receiveRequest(now time.Time, g *generation, m *ikev2msg.Message, 
 	case g.parked:
 		sa.dropped(ike.DropState, "request %d while %d is being worked on", id, g.peerID-1)
 		return
+	case sa.state < established && (sa.initiator || ikev2msg.Exchange(m.Exchange) != ikev2msg.IKEAuth):
+		// A responder may believe that the IKE SA is up before its IKE_AUTH response is here: it will ask again. To a
+		// responder nobody is authenticated yet (RFC 7296, Section 1.2). The message ID is not used up.
+		sa.dropped(ike.DropState, "%s before the IKE SA is established", ikev2msg.Exchange(m.Exchange))
+		return
 	case id >= lastMessageID:
 		sa.closeNow(now, ike.CloseMessageIDs, "the peer has used up its message IDs")
 		return
@@ -147,10 +152,8 @@ func (sa *SA) serve(now time.Time, o opened) {
 		return
 	}
 	switch {
-	case o.exchange() == ikev2msg.IKEAuth && sa.state == authenticating && !sa.initiator && o.header.MessageID == 1:
+	case sa.state < established:
 		sa.serveAuth(now, o)
-	case sa.state != established && sa.state != deleting:
-		sa.refuse(now, o, ikev2msg.InvalidSyntax, o.exchange().String()+" before the IKE SA is established")
 	case o.exchange() == ikev2msg.Informational:
 		sa.serveInformational(now, o)
 	case o.exchange() == ikev2msg.CreateChildSA:

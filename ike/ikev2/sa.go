@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/natterjack/natterjack/crypt/secret"
@@ -42,12 +41,6 @@ func (s state) String() string {
 }
 
 const (
-	// maxChildren bounds the children of one IKE SA.
-	maxChildren = 64
-	// maxTasks bounds what may wait for the window.
-	maxTasks = 256
-	// parkLimit is how long a peer's request may wait for an answer of this host.
-	parkLimit = 30 * time.Second
 	// nonceLen is the length of our nonces in octets: at least half the key of the largest PRF (RFC 7296, Section 2.10).
 	nonceLen = 32
 )
@@ -63,11 +56,12 @@ type SA struct {
 	initiator bool            // this host began the first IKE SA: it is the client of NAT rules (RFC 7296, Section 2.23)
 	state     state
 
-	path     ike.Path
-	nattPath ike.Path // where an initiator floats to
-	natLocal bool     // this host is behind a NAT
-	natPeer  bool
-	natFake  bool // encap = yes made the peer see a NAT
+	path      ike.Path
+	startPath ike.Path // where a negotiation begins
+	nattPath  ike.Path // where an initiator floats to
+	natLocal  bool     // this host is behind a NAT
+	natPeer   bool
+	natFake   bool // encap = yes made the peer see a NAT
 
 	cur  *generation   // new exchanges of ours go here
 	gens []*generation // all that still receive, cur among them
@@ -78,35 +72,41 @@ type SA struct {
 	peerFragments   bool
 	peerHashes      []uint16
 
-	children []*child
-	vips     []netip.Addr // assigned to us
-	dns      []netip.Addr
-	leased   []netip.Addr // assigned to the peer
+	children  []*child
+	lingering []lingering
+	removing  []*child     // their removal has been asked for and is to be reported
+	reserved  []uint32     // SPIs that are reserved and not installed
+	vips      []netip.Addr // assigned to us
+	dns       []netip.Addr
+	leased    []netip.Addr // assigned to the peer
 
-	tasks     []*task
-	preparing bool // a task has begun and asks its questions before it sends
-	tokens    ike.Token
-	waiting   map[ike.Token]func(now time.Time, a ike.Answer)
+	tasks   []*task
+	running *task // the one that has begun: it asks, is outstanding, or finishes
+	tokens  ike.Token
+	waiting map[ike.Token]wait
+	creates budget // of the peer
+	rekeys  budget
 
-	bornAt, establishedAt           time.Time
-	halfOpenUntil                   time.Time
-	rekeyAt, expireAt               time.Time // of the IKE SA
-	trafficAt                       time.Time // next look at use times: keepalive and liveness
-	lastSent, lastAuthentic         time.Time // IKE messages; ESP has its own times in the data plane
-	lastProbe                       time.Time
-	lookingAtTraffic, probeUrgently bool
-	moved                           time.Time
+	closing       ike.CloseReason // while deleting
+	closingDetail string
+	waiters       []uint64 // commands that wait for the end
+
+	bornAt, establishedAt         time.Time
+	halfOpenUntil                 time.Time
+	rekeyAt, expireAt             time.Time // of the IKE SA
+	confirmAt                     time.Time
+	trafficAt                     time.Time // next look at use times: keepalive and liveness
+	lastSent, lastAuthentic       time.Time // IKE messages; ESP has its own times in the data plane
+	lastKeepalive, lastProbe      time.Time
+	temporarySince, temporaryLast time.Time // TEMPORARY_FAILURE of the peer
 
 	acts []ike.Action // of the method that is running
 }
 
-// task is an exchange of ours that waits for the window.
-type task struct {
-	name    string
-	at      time.Time // not before; zero: as soon as may be
-	child   *child    // what it is about, if anything
-	request uint64    // the command to be told
-	start   func(now time.Time)
+// wait is a question whose answer is outstanding. Removals go on when the machine ends; all else is withdrawn.
+type wait struct {
+	resume  func(now time.Time, a ike.Answer)
+	removal bool
 }
 
 var _ ike.Machine = (*SA)(nil)
@@ -127,7 +127,7 @@ func NewResponder(env ike.Env, path ike.Path) *SA {
 }
 
 func newSA(env ike.Env, path ike.Path) *SA {
-	return &SA{env: env, path: path, waiting: map[ike.Token]func(time.Time, ike.Answer){}, init: &initExchange{}}
+	return &SA{env: env, path: path, startPath: path, waiting: map[ike.Token]wait{}, init: &initExchange{}}
 }
 
 // take returns the actions of the running method.
@@ -152,12 +152,12 @@ func (sa *SA) Receive(now time.Time, d ike.Datagram) []ike.Action {
 
 // Answer implements ike.Machine.
 func (sa *SA) Answer(now time.Time, t ike.Token, a ike.Answer) []ike.Action {
-	resume, ok := sa.waiting[t]
+	w, ok := sa.waiting[t]
 	if !ok || sa.state == dead {
 		return nil
 	}
 	delete(sa.waiting, t)
-	resume(now, a)
+	w.resume(now, a)
 	return sa.take(now)
 }
 
@@ -191,13 +191,18 @@ func (sa *SA) Notice(now time.Time, n ike.Notice) []ike.Action {
 		sa.espMoved(now, n)
 	case ike.AddressChanged:
 		sa.addressChanged(now, n)
+	case ike.FirstUse:
+		if c := sa.childByIn(n.SPIIn); c != nil {
+			c.standby = false // the data plane has begun to send on it by itself
+		}
 	case ike.Woke:
-		sa.probeUrgently = true
-		sa.trafficAt = now
+		sa.urgent(now, "this host slept")
+	case ike.Unreachable:
+		sa.unreachable(now, n)
 	case ike.Lost:
 		sa.closeNow(now, ike.CloseLost, "the data plane restarted")
 	case ike.Acquire:
-		sa.acquired(now, n)
+		// Policies that wait for traffic (start_action = trap) are not built: every policy has its SAs.
 	}
 	return sa.take(now)
 }
@@ -206,7 +211,8 @@ func (sa *SA) Notice(now time.Time, n ike.Notice) []ike.Action {
 func (sa *SA) ask(q ike.Question, resume func(now time.Time, a ike.Answer)) ike.Token {
 	sa.tokens++
 	t := sa.tokens
-	sa.waiting[t] = resume
+	_, removal := q.(ike.Remove)
+	sa.waiting[t] = wait{resume, removal}
 	sa.act(ike.Ask{Token: t, Question: q})
 	return t
 }
@@ -253,62 +259,6 @@ func (sa *SA) done(request uint64, childID uint64, err string) {
 	if request != 0 {
 		sa.report(ike.Event{Kind: ike.EventCommandDone, Request: request, ChildID: childID, Err: err})
 	}
-}
-
-// closeNow ends the machine without a word to the peer.
-func (sa *SA) closeNow(now time.Time, why ike.CloseReason, detail string) {
-	if sa.state == dead {
-		return
-	}
-	for _, c := range slices.Clone(sa.children) {
-		sa.dropChild(now, c, false, "")
-	}
-	for _, t := range sa.tasks {
-		sa.done(t.request, 0, detail)
-	}
-	sa.tasks = nil
-	if sa.init != nil {
-		if sa.init.spiIn != 0 {
-			sa.forget(ike.Remove{SPIIn: sa.init.spiIn, Remote: sa.path.Remote.Addr()})
-		}
-		sa.done(sa.init.request, 0, detail)
-		sa.init = nil
-	}
-	if len(sa.vips) > 0 {
-		sa.act(ike.Configure{Unique: sa.env.Unique, Connection: sa.conn.Name, VIPs: sa.vips, DNS: sa.dns, Remove: true})
-	}
-	if len(sa.leased) > 0 {
-		sa.act(ike.Unlease{Pools: sa.conn.Pools, Identity: sa.peerID, Addrs: sa.leased})
-	}
-	for t := range sa.waiting {
-		// Removals go on without us; everything else is withdrawn.
-		if !sa.isRemoval(t) {
-			sa.act(ike.Cancel{Token: t})
-		}
-	}
-	sa.waiting = nil
-	for _, g := range sa.gens {
-		if g.pending != nil && g.pending.request != 0 {
-			sa.done(g.pending.request, 0, detail)
-		}
-		sa.act(ike.Release{SPI: g.local()})
-		g.keys.wipe()
-	}
-	sa.report(ike.Event{Kind: ike.EventIKEDown, Reason: why, Detail: detail, Identity: sa.peerID, LocalIdentity: sa.localID})
-	sa.state = dead
-	sa.act(ike.Close{Reason: why})
-}
-
-// isRemoval reports whether the token's question, asked in this very method, is a Remove: those are carried out in order
-// before the Close and must not be cancelled.
-func (sa *SA) isRemoval(t ike.Token) bool {
-	for _, a := range sa.acts {
-		if q, ok := a.(ike.Ask); ok && q.Token == t {
-			_, removal := q.Question.(ike.Remove)
-			return removal
-		}
-	}
-	return false
 }
 
 // spiBytes is an IKE SPI as octets.

@@ -6,8 +6,10 @@
 package ikev2
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/natterjack/natterjack/ike"
 	"github.com/natterjack/natterjack/wire/ikev2msg"
@@ -87,7 +89,7 @@ func intersect(a, b ike.Selector) (ike.Selector, bool) {
 	if a.From.BitLen() != b.From.BitLen() {
 		return ike.Selector{}, false
 	}
-	s := ike.Selector{From: later(a.From, b.From), To: earlier(a.To, b.To), Proto: a.Proto,
+	s := ike.Selector{From: laterAddr(a.From, b.From), To: earlierAddr(a.To, b.To), Proto: a.Proto,
 		PortFrom: max(a.PortFrom, b.PortFrom), PortTo: min(a.PortTo, b.PortTo)}
 	switch {
 	case a.Proto == 0:
@@ -104,16 +106,42 @@ func within(s, o ike.Selector) bool {
 		(o.Proto == 0 || o.Proto == s.Proto) && s.PortFrom >= o.PortFrom && s.PortTo <= o.PortTo
 }
 
-func later(a, b netip.Addr) netip.Addr {
+func laterAddr(a, b netip.Addr) netip.Addr {
 	if a.Less(b) {
 		return b
 	}
 	return a
 }
 
-func earlier(a, b netip.Addr) netip.Addr {
+func earlierAddr(a, b netip.Addr) netip.Addr {
 	if b.Less(a) {
 		return b
 	}
 	return a
+}
+
+// show prints selectors for a person.
+func show(list []ike.Selector) string {
+	var out strings.Builder
+	for i, s := range list {
+		if i > 0 {
+			out.WriteByte(' ')
+		}
+		fmt.Fprintf(&out, "%s-%s", s.From, s.To)
+		if s.Proto != 0 || s.PortFrom != 0 || s.PortTo != 65535 {
+			fmt.Fprintf(&out, "[%d/%d-%d]", s.Proto, s.PortFrom, s.PortTo)
+		}
+	}
+	return out.String()
+}
+
+// anyOf is the selector for all addresses of a's family.
+func anyOf(a netip.Addr) ike.Selector {
+	p := netip.PrefixFrom(a, 0).Masked()
+	last := p.Addr().AsSlice()
+	for i := range last {
+		last[i] = 255
+	}
+	to, _ := netip.AddrFromSlice(last)
+	return ike.Selector{From: p.Addr(), To: to, PortTo: 65535}
 }

@@ -50,12 +50,10 @@ func Contains(c *x509.Certificate, id ike.ID) bool {
 		return wildcardFree(id.Data) && containsName(c.DNSNames, id)
 	case ike.IDRFC822:
 		return wildcardFree(id.Data) && containsName(c.EmailAddresses, id)
-	case ike.IDIPv4, ike.IDIPv6:
-		for _, ip := range c.IPAddresses {
-			if bytes.Equal(ip, id.Data) {
-				return true
-			}
-		}
+	case ike.IDIPv4:
+		return len(id.Data) == 4 && containsAddr(c, id.Data)
+	case ike.IDIPv6:
+		return len(id.Data) == 16 && containsAddr(c, id.Data)
 	case ike.IDDERASN1DN:
 		return equalDN(c.RawSubject, id.Data)
 	case ike.IDKeyID:
@@ -71,6 +69,16 @@ func wildcardFree(name []byte) bool { return len(name) > 0 && !bytes.ContainsRun
 func containsName(names []string, id ike.ID) bool {
 	for _, n := range names {
 		if id.Equal(ike.ID{Type: id.Type, Data: []byte(n)}) {
+			return true
+		}
+	}
+	return false
+}
+
+// containsAddr compares octets: an IPv4 address and the same in IPv6 are two identities.
+func containsAddr(c *x509.Certificate, addr []byte) bool {
+	for _, ip := range c.IPAddresses {
+		if bytes.Equal(ip, addr) {
 			return true
 		}
 	}

@@ -65,6 +65,9 @@ func Verify(certs []*x509.Certificate, t Trust) ([]*x509.Certificate, error) {
 	if err := checkEnd(end); err != nil {
 		return nil, err
 	}
+	if err := checkNames(certs[1:]); err != nil {
+		return nil, err
+	}
 	pinned := slices.ContainsFunc(t.Pinned, func(der []byte) bool { return bytes.Equal(der, end.Raw) })
 	switch {
 	case len(t.Pinned) > 0 && !pinned:
@@ -75,6 +78,25 @@ func Verify(certs []*x509.Certificate, t Trust) ([]*x509.Certificate, error) {
 		return nil, fmt.Errorf("certificate of %s, issued by %s: no CA certificate is loaded that could vouch for it", Subject(end), Issuer(end))
 	}
 	return build(certs, t)
+}
+
+// maxKeysOfName bounds the keys of one CA name among a peer's certificates: two while a CA changes its key. Seven of them
+// would have every signature tried with every key: 28 verifications where a chain needs 7 (HOSTILE T-043, 50 ms).
+const maxKeysOfName = 2
+
+func checkNames(certs []*x509.Certificate) error {
+	for _, c := range certs {
+		keys := map[string]bool{}
+		for _, o := range certs {
+			if bytes.Equal(o.RawSubject, c.RawSubject) {
+				keys[string(o.RawSubjectPublicKeyInfo)] = true
+			}
+		}
+		if len(keys) > maxKeysOfName {
+			return fmt.Errorf("%d keys under the name %s, at most %d", len(keys), Subject(c), maxKeysOfName)
+		}
+	}
+	return nil
 }
 
 // build finds a chain whose certificates all satisfy IKE's rules.

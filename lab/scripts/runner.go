@@ -268,7 +268,7 @@ func (r *runner) do(h *simnet.Host, f []string) error {
 	case "delete":
 		h.Do(ike.Terminate{Request: h.NextRequest(), ChildID: id})
 	case "kill":
-		h.Do(ike.Terminate{Force: true})
+		h.Do(ike.Terminate{Force: true, Reason: ike.ClosePeerDead})
 	case "liveness":
 		h.Do(ike.CheckLiveness{})
 	case "create":
