@@ -124,18 +124,31 @@ func (w *watch) changed() {
 		return // bound to one address: there is no other
 	}
 	alive := map[uint64]bool{}
-	for _, sa := range w.d.Status() {
-		alive[sa.Unique] = true
-		if !sa.Initiator || sa.State == "DELETING" {
-			continue
+	for _, s := range w.d.shards {
+		for _, sa := range onShard(s, (*shard).begun) {
+			alive[sa.Unique] = true
+			w.check(sa)
 		}
-		w.check(sa.Status)
 	}
 	for unique := range w.told {
 		if !alive[unique] {
 			delete(w.told, unique)
 		}
 	}
+}
+
+// begun are the IKE SAs that this host began, whoever has rekeyed them since.
+func (s *shard) begun() []ike.Status {
+	var list []ike.Status
+	for _, e := range s.entries() {
+		if !e.began {
+			continue
+		}
+		if st, ok := s.status(e); ok && st.State != "DELETING" {
+			list = append(list, st)
+		}
+	}
+	return list
 }
 
 func (w *watch) check(sa ike.Status) {
