@@ -52,8 +52,8 @@ func boxExternal() []netip.Addr {
 func (w *World) startBox() *BoxControl {
 	w.Helper()
 	b := &BoxControl{lab: w.Lab, proc: w.Router.StartHelper("box", "box")}
-	b.Do(BoxCommand{Config: &nat.Config{External: boxExternal(), RandomPorts: true, Mapping: nat.AddressPortDependent,
-		Filtering: nat.AddressPortDependent, Timeout: 2 * time.Minute, Seed: 1}})
+	b.Do(BoxCommand{Config: &nat.Config{External: boxExternal(), RandomPorts: true, Mapping: w.BoxKind,
+		Filtering: w.BoxKind, Timeout: 2 * time.Minute, Seed: 1}})
 	w.Router.Run("sysctl", "-qw", "net.ipv4.conf.nat0.rp_filter=0", "net.ipv4.conf.wan.proxy_arp=1", "net.ipv6.conf.wan.proxy_ndp=1")
 	w.Router.IP("link set nat0 up", "rule add iif lan lookup 100", "-6 rule add iif lan lookup 100",
 		"route add default dev nat0 table 100", "-6 route add default dev nat0 table 100",

@@ -79,9 +79,9 @@ type Packet struct {
 }
 
 const (
-	etherIPv4, etherIPv6, etherARP = 0x0800, 0x86dd, 0x0806
-	protoUDP, protoICMPv6          = 17, 58
-	ethernetLen                    = 14
+	etherIPv4, etherIPv6, etherARP  = 0x0800, 0x86dd, 0x0806
+	protoUDP, protoESP, protoICMPv6 = 17, 50, 58
+	ethernetLen                     = 14
 )
 
 // parsePcap parses the classic format, of little-endian microseconds or nanoseconds and Ethernet.
@@ -150,6 +150,50 @@ func (p *Packet) IsESP() bool {
 		binary.BigEndian.Uint32(p.Payload) != 0
 }
 
+// IKE returns the IKE message of a packet, without the non-ESP marker (RFC 3948, Section 2.2), or nil.
+func (p *Packet) IKE() []byte {
+	const headerLen, markerLen = 28, 4
+	b := p.Payload
+	switch {
+	case p.Protocol != protoUDP || p.Fragment:
+		return nil
+	case p.Src.Port() == 500 || p.Dst.Port() == 500:
+	case (p.Src.Port() == 4500 || p.Dst.Port() == 4500) && len(b) > markerLen && binary.BigEndian.Uint32(b) == 0:
+		b = b[markerLen:]
+	default:
+		return nil
+	}
+	if len(b) < headerLen {
+		return nil
+	}
+	return b
+}
+
+// The exchange types (RFC 7296, Section 3.1) and the payload of a fragment (RFC 7383, Section 2.5) that labs look for.
+const (
+	IKESAInit, IKEAuth, CreateChildSA, Informational = 34, 35, 36, 37
+	fragmentPayload                                  = 53
+)
+
+// Exchange is the exchange type of an IKE message, or 0; fragment says whether it is one (RFC 7383).
+func (p *Packet) Exchange() (exchange byte, fragment bool) {
+	b := p.IKE()
+	if b == nil {
+		return 0, false
+	}
+	return b[18], b[16] == fragmentPayload
+}
+
+// Count counts packets of one exchange since an instant.
+func Count(packets []Packet, exchange byte, since time.Time) (n int) {
+	for i := range packets {
+		if e, _ := packets[i].Exchange(); e == exchange && packets[i].Time.After(since) {
+			n++
+		}
+	}
+	return n
+}
+
 // neighbour says whether a packet is ARP, neighbour discovery (RFC 4861) or the group membership that it needs (RFC 3810).
 func (p *Packet) neighbour() bool {
 	if p.EtherType == etherARP {
@@ -193,6 +237,30 @@ func (o *Outer) Check(packets []Packet) error {
 		return fmt.Errorf("%d packets of ESP among %d, expected at least %d", esp, len(packets), o.ESPAtLeast)
 	}
 	return nil
+}
+
+// CheckRaw is Check for ESP as protocol 50 (RFC 4303, Section 2) beside IKE.
+func (o *Outer) CheckRaw(packets []Packet) error {
+	var rest []Packet
+	var esp int
+	for i := range packets {
+		p := &packets[i]
+		between := p.Src.Addr() == o.Gateway && slices.Contains(o.Clients, p.Dst.Addr()) ||
+			p.Dst.Addr() == o.Gateway && slices.Contains(o.Clients, p.Src.Addr())
+		if p.Protocol != protoESP || p.Fragment || !between {
+			rest = append(rest, *p)
+			continue
+		}
+		if esp++; bytes.Contains(p.Frame, o.Pattern) {
+			return fmt.Errorf("packet %d holds the payload's pattern in clear", i+1)
+		}
+	}
+	if esp < o.ESPAtLeast {
+		return fmt.Errorf("%d packets of ESP among %d, expected at least %d", esp, len(packets), o.ESPAtLeast)
+	}
+	ike := *o
+	ike.ESPAtLeast = 0
+	return ike.Check(rest)
 }
 
 func (o *Outer) one(p *Packet) error {

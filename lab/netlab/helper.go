@@ -19,8 +19,12 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -228,7 +232,20 @@ type counted struct {
 	From            string
 }
 
-// udpSend sends COUNT datagrams of SIZE octets from SOURCE to ADDRESS.
+// transparent lets a socket send from addresses that are not the host's.
+func transparent(network, _ string, c syscall.RawConn) error {
+	var err error
+	cerr := c.Control(func(fd uintptr) {
+		if strings.HasSuffix(network, "6") {
+			err = unix.SetsockoptInt(int(fd), unix.SOL_IPV6, unix.IPV6_TRANSPARENT, 1)
+		} else {
+			err = unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_TRANSPARENT, 1)
+		}
+	})
+	return errors.Join(cerr, err)
+}
+
+// udpSend sends COUNT datagrams of SIZE octets from SOURCE, which may be forged, to ADDRESS.
 func udpSend(args []string) error {
 	if len(args) != 4 {
 		return errors.New("expected SOURCE ADDRESS COUNT SIZE")
@@ -249,7 +266,8 @@ func udpSend(args []string) error {
 	if err != nil {
 		return err
 	}
-	c, err := net.DialUDP("udp", local, remote)
+	d := net.Dialer{LocalAddr: local, Control: transparent}
+	c, err := d.Dial("udp", remote.String())
 	if err != nil {
 		return err
 	}

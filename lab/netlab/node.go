@@ -150,6 +150,14 @@ swanctl {
 // Socket is the path of the daemon's VICI socket.
 func (n *Node) Socket() string { return filepath.Join(n.lab.Dir, n.Role+".vici") }
 
+// state is the folder of natterjack's crash journal.
+func (n *Node) state() string { return filepath.Join(n.lab.Dir, n.Role+"-state") }
+
+// Cleanup runs natterjack cleanup, after a crash.
+func (n *Node) Cleanup() (string, error) {
+	return n.Try(n.lab.Binary(), "cleanup", "--state", n.state())
+}
+
 // Dir is the folder of the node's configuration.
 func (n *Node) Dir() string { return n.dir }
 
@@ -165,11 +173,11 @@ func (n *Node) Launch() {
 	case StrongSwan:
 		n.Proc = n.Start("charon-out", n.env(), "charon-systemd")
 	case Natterjack:
-		args := []string{n.lab.Binary(), "run", "--vici", n.Socket(), "--log-level", "debug"}
+		args := []string{n.lab.Binary(), "run", "--vici", n.Socket(), "--state", n.state(), "--log-level", "debug"}
 		if !n.Config.Bare {
 			args = append(args, "--swanctl", n.dir)
 		}
-		n.Proc = n.Start("natterjack", []string{"NATTERJACK_STATE=" + filepath.Join(n.lab.Dir, n.Role+"-state")}, args...)
+		n.Proc = n.Start("natterjack", nil, args...)
 	}
 	n.lab.Eventually(startLimit, string(n.Kind)+" answers", func() (bool, string) {
 		if n.Proc.Ended() {
@@ -207,6 +215,13 @@ func (n *Node) CLI(args ...string) (string, error) {
 func (n *Node) Initiate(child string) {
 	n.lab.Helper()
 	n.Swanctl("--initiate", "--child", child, "--timeout", fmt.Sprint(int(initiateLimit.Seconds())))
+}
+
+// BeginInitiate is Initiate without waiting: the process is swanctl.
+func (n *Node) BeginInitiate(child string) *Process {
+	n.lab.Helper()
+	return n.Start("swanctl", n.env(), "swanctl", "--initiate", "--child", child, "--timeout", fmt.Sprint(int(initiateLimit.Seconds())),
+		"--uri", "unix://"+n.Socket())
 }
 
 // stop ends the daemon in an orderly way, and at once if it takes long.

@@ -28,16 +28,15 @@ type Space struct {
 	procs []*Process
 }
 
-// NewSpace makes a namespace with loopback up, without IPv6 autoconfiguration, and with the given reverse path filter.
-func (l *Lab) NewSpace(role string, rpFilter int) *Space {
+// NewSpace makes a namespace with loopback up, without IPv6 autoconfiguration and without a reverse path filter.
+func (l *Lab) NewSpace(role string) *Space {
 	l.Helper()
 	s := &Space{Name: fmt.Sprintf("%s%d-%d-%s", namePrefix, os.Getpid(), l.id, role), Role: role, lab: l}
 	if _, err := command(commandLimit, nil, "", "ip", "netns", "add", s.Name); err != nil {
 		l.Fatal(err)
 	}
 	l.spaces = append(l.spaces, s)
-	rp := strconv.Itoa(rpFilter)
-	s.Run("sysctl", "-qw", "net.ipv4.conf.all.rp_filter="+rp, "net.ipv4.conf.default.rp_filter="+rp,
+	s.Run("sysctl", "-qw", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.default.rp_filter=0",
 		"net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0", "net.ipv6.conf.default.accept_ra=0",
 		"net.ipv6.conf.default.dad_transmits=0", "net.ipv6.conf.default.router_solicitations=0",
 		"net.ipv4.conf.all.accept_redirects=0", "net.ipv4.conf.default.accept_redirects=0",
@@ -50,6 +49,12 @@ func (l *Lab) NewSpace(role string, rpFilter int) *Space {
 func (s *Space) Forward() {
 	s.lab.Helper()
 	s.Run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+}
+
+// FilterReversePaths turns strict reverse path filtering on, as many distributions do.
+func (s *Space) FilterReversePaths() {
+	s.lab.Helper()
+	s.Run("sysctl", "-qw", "net.ipv4.conf.all.rp_filter=1", "net.ipv4.conf.default.rp_filter=1")
 }
 
 // Run runs a program in the namespace; its failure is the test's.

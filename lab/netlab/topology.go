@@ -17,6 +17,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"github.com/natterjack/natterjack/port/natbox/nat"
 )
 
 // NAT is what stands between the clients and the outer link.
@@ -33,10 +35,10 @@ const (
 type Topology struct {
 	IPv6       bool // the outside addresses
 	NAT        NAT
-	GatewayNAT bool // the gateway stands behind a static NAT
-	Clients    int  // 0 is 1
-	Networks   bool // a host in a network behind each client
-	RPFilter   int  // of the hosts and gateways
+	BoxKind    nat.Kind // of the box: how it maps and filters
+	GatewayNAT bool     // the gateway stands behind a static NAT
+	Clients    int      // 0 is 1
+	Networks   bool     // a host in a network behind each client
 }
 
 // Host is an end of tunnels.
@@ -68,7 +70,7 @@ func NewWorld(l *Lab, top Topology) *World {
 	if top.Clients == 0 {
 		top.Clients = 1
 	}
-	w := &World{Lab: l, Topology: top, Router: l.NewSpace("n", 0)}
+	w := &World{Lab: l, Topology: top, Router: l.NewSpace("n")}
 	w.Router.Forward()
 	w.Router.IP("link add lan type bridge", "link set lan up",
 		"addr add 192.168.77.1/24 dev lan", "addr add fd77::1/64 dev lan nodad")
@@ -93,7 +95,7 @@ func (l *Lab) join(a *Space, nameA string, b *Space, nameB string) {
 
 func (w *World) gateway() {
 	w.Helper()
-	g := &Host{Space: w.NewSpace("g", w.RPFilter), Inner: w.NewSpace("w", 0),
+	g := &Host{Space: w.NewSpace("g"), Inner: w.NewSpace("w"),
 		Inner4: netip.MustParseAddr("10.20.0.2"), Inner6: netip.MustParseAddr("fd20::2"),
 		Net4: netip.MustParsePrefix("10.20.0.0/24"), Net6: netip.MustParsePrefix("fd20::/64")}
 	w.Gateway = g
@@ -101,7 +103,7 @@ func (w *World) gateway() {
 	w.behind(g)
 	outside := g.Space
 	if w.GatewayNAT {
-		m := w.NewSpace("m", 0)
+		m := w.NewSpace("m")
 		outside = m
 		m.Forward()
 		w.join(m, "lan", g.Space, "wan")
@@ -142,7 +144,7 @@ func (w *World) pick(v4, v6 string) netip.Addr {
 
 func (w *World) client(i int) {
 	w.Helper()
-	c := &Host{Space: w.NewSpace(fmt.Sprintf("c%d", i), w.RPFilter),
+	c := &Host{Space: w.NewSpace(fmt.Sprintf("c%d", i)),
 		Net4: netip.MustParsePrefix(fmt.Sprintf("10.%d.0.0/24", 40+i)), Net6: netip.MustParsePrefix(fmt.Sprintf("fd4%d::/64", i))}
 	c.Inner4, c.Inner6 = c.Net4.Addr().Next().Next(), c.Net6.Addr().Next().Next()
 	v4, v6 := fmt.Sprintf("192.168.77.%d", 10+i), fmt.Sprintf("fd77::%d", 10+i)
@@ -161,7 +163,7 @@ func (w *World) client(i int) {
 		c.Public = w.pick("198.51.100.2", "2001:db8:100::2")
 	}
 	if w.Networks {
-		c.Inner = w.NewSpace(fmt.Sprintf("v%d", i), 0)
+		c.Inner = w.NewSpace(fmt.Sprintf("v%d", i))
 		c.Forward()
 		w.behind(c)
 	}

@@ -10,7 +10,9 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"net"
+	"regexp"
 	"strconv"
 	"time"
 )
@@ -61,6 +63,36 @@ func (l *Lab) Transfer(tr Transfer) (client string, took time.Duration) {
 	return host, time.Duration(cs.Seconds * float64(time.Second))
 }
 
+// Pings is a series of echo requests under way.
+type Pings struct {
+	lab  *Lab
+	proc *Process
+}
+
+// StartPings sends count echo requests, one each interval.
+func (s *Space) StartPings(interval time.Duration, count int, args ...string) *Pings {
+	s.lab.Helper()
+	return &Pings{s.lab, s.Start("ping", nil, append([]string{"ping", "-n", "-q", "-W", "2", "-i", fmt.Sprintf("%.3f", interval.Seconds()),
+		"-c", strconv.Itoa(count)}, args...)...)}
+}
+
+var pingStatistics = regexp.MustCompile(`(\d+) packets transmitted, (\d+) received`)
+
+// Lost waits for the end of the series and returns how many requests had no answer.
+func (p *Pings) Lost() int {
+	p.lab.Helper()
+	_ = p.proc.Wait(helperLimit)
+	p.proc.Kill()
+	all := pingStatistics.FindAllStringSubmatch(p.proc.Log(), -1)
+	if len(all) == 0 {
+		p.lab.Fatalf("ping: %s", p.proc.Log())
+	}
+	m := all[len(all)-1]
+	sent, _ := strconv.Atoi(m[1])
+	received, _ := strconv.Atoi(m[2])
+	return sent - received
+}
+
 // Counter counts datagrams.
 type Counter struct {
 	lab  *Lab
@@ -92,4 +124,11 @@ func (s *Space) SendUDP(source, addr string, count, size int) {
 	p := s.StartHelper("udp-send", "udp-send", source, addr, strconv.Itoa(count), strconv.Itoa(size))
 	p.Line(10 * time.Second)
 	p.Kill()
+}
+
+// SendForged sends datagrams whose source address is not this namespace's, by way of a neighbour.
+func (s *Space) SendForged(source, target, via string, port, count int) {
+	s.lab.Helper()
+	s.IP("route replace " + target + " via " + via)
+	s.SendUDP(net.JoinHostPort(source, "0"), net.JoinHostPort(target, strconv.Itoa(port)), count, 100)
 }

@@ -75,6 +75,8 @@ type scenario struct {
 	key    netlab.KeyKind // empty: a preshared key
 	inner6 bool           // the data is IPv6
 	encap  bool
+	// strict turns rp_filter on where Natterjack runs; strongSwan's routes do not pass it.
+	strict bool
 	// edit changes the configurations before the daemons start; client and gateway are called with what is theirs.
 	editClient, editGateway func(*netlab.Config)
 }
@@ -112,8 +114,11 @@ func (s scenario) start(t *testing.T) *tunnel {
 
 func (tn *tunnel) node(kind netlab.Kind, h *netlab.Host, c netlab.Config, edit func(*netlab.Config)) *netlab.Node {
 	tn.Helper()
+	if tn.strict && kind == netlab.Natterjack {
+		h.FilterReversePaths()
+	}
 	if kind == netlab.Natterjack {
-		c.Daemon = append(c.Daemon, "retransmit_timeout = 1s", "retransmit_base = 1.4", "retransmit_tries = 2")
+		c.Daemon = append(c.Daemon, "dns = no", "retransmit_timeout = 1s", "retransmit_base = 1.4", "retransmit_tries = 2")
 	}
 	if tn.mode == host {
 		// kernel-libipsec routes its own packets into the TUN unless they are marked.
