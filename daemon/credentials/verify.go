@@ -139,5 +139,6 @@ func (s *Store) FindPSK(q ike.FindPSK) ike.Answer {
 		return ike.Failed{Refusal: ike.RefusalAuthentication, Err: fmt.Errorf(
 			"no shared key for %s (here) and %s (peer); add a section ike-… to secrets with their identities as id options", q.Local, q.Remote)}
 	}
-	return ike.PSK{Key: key}
+	// A copy: whoever asked wipes it.
+	return ike.PSK{Key: key.Clone()}
 }
