@@ -27,6 +27,7 @@ const (
 	rekeyingChild       // our rekey of this very child is outstanding
 	closingChild        // this very child is being deleted, or has been replaced
 	missingChild        // there is no such child
+	unbornChild         // there is none, but the response to a request of ours that makes one may be under way
 	rekeyingIKE         // our rekey of this IKE SA is outstanding
 	closingIKE          // the IKE SA is being deleted
 	replacedIKE         // this IKE SA has a successor
@@ -66,6 +67,7 @@ func collide(d doing, w wanted) reaction {
 		rekeyingChild: {serve, serveCross, serve, temporary, serve},
 		closingChild:  {serve, temporary, serveEmpty, temporary, serve},
 		missingChild:  {serve, notFound, serveEmpty, serve, serve},
+		unbornChild:   {serve, temporary, serveEmpty, temporary, serve},
 		rekeyingIKE:   {temporary, temporary, serve, serveCross, serveForget},
 		closingIKE:    {temporary, temporary, serve, temporary, serveForget},
 		replacedIKE:   {temporary, temporary, serve, temporary, serve},
@@ -81,7 +83,9 @@ func (sa *SA) doing(g *generation, w wanted, c *child) doing {
 		return replacedIKE
 	case g.rekeying != nil:
 		return rekeyingIKE
-	case w == wantRekeyChild && c == nil, w == wantDeleteChild && c == nil:
+	case (w == wantRekeyChild || w == wantDeleteChild) && c == nil && sa.makesChild():
+		return unbornChild
+	case (w == wantRekeyChild || w == wantDeleteChild) && c == nil:
 		return missingChild
 	case w == wantRekeyChild && (c.deleting || c.replaced), w == wantDeleteChild && c.deleteSent:
 		return closingChild
@@ -91,6 +95,11 @@ func (sa *SA) doing(g *generation, w wanted, c *child) doing {
 		return doingChild
 	}
 	return doingNothing
+}
+
+// makesChild reports whether a request of ours for a child is outstanding: the peer may have the child already.
+func (sa *SA) makesChild() bool {
+	return sa.running != nil && (sa.running.name == createTask || sa.running.name == rekeyTask)
 }
 
 // lower reports whether the exchange with the nonces ai and ar has the lowest of the four, and is therefore the redundant

@@ -35,6 +35,13 @@ const (
 	temporaryLimit = 5 * time.Minute
 )
 
+const (
+	createTask = "create child"
+	rekeyTask  = "rekey child"
+	// maxUnborn bounds what is remembered of deletes that overtake a response.
+	maxUnborn = 16
+)
+
 // attempt is one exchange of ours that makes a child.
 type attempt struct {
 	t         *task
@@ -57,7 +64,7 @@ func (sa *SA) createChild(conf *ike.ChildConfig, request uint64) {
 }
 
 func (sa *SA) childTask(conf *ike.ChildConfig, request uint64) *task {
-	return &task{name: "create child", request: request, start: func(now time.Time, t *task) {
+	return &task{name: createTask, request: request, start: func(now time.Time, t *task) {
 		sa.askChild(now, &attempt{t: t, conf: conf, proposals: conf.Proposals,
 			local: resolve(conf.LocalTS, sa.localAddrs()), remote: resolve(conf.RemoteTS, sa.remoteAddrs())})
 	}}
@@ -251,6 +258,9 @@ func (sa *SA) agreedChild(a *attempt, o opened, s suite.ESP, p ikev2msg.Proposal
 		return nil, fmt.Errorf("traffic selectors: the answer has none for this host's own address")
 	}
 	spi := binary.BigEndian.Uint32(p.SPI)
+	if slices.Contains(sa.unborn, spi) {
+		return nil, fmt.Errorf("the peer has deleted it already")
+	}
 	if !sa.peerSPI(spi) {
 		return nil, fmt.Errorf("SPI %08x is reserved or in use", spi)
 	}

@@ -165,8 +165,11 @@ func (sa *SA) serveDelete(now time.Time, o opened, spis []uint32) []uint32 {
 		if collide(sa.doing(o.g, wantDeleteChild, c), wantDeleteChild) != serveEmpty && c != nil {
 			answer = append(answer, c.sa.SPIIn)
 		}
-		if c != nil {
+		switch {
+		case c != nil:
 			sa.dropChild(now, c, "the peer deleted it")
+		case sa.makesChild() && len(sa.unborn) < maxUnborn:
+			sa.unborn = append(sa.unborn, spi)
 		}
 	}
 	return answer

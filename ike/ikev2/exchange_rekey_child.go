@@ -27,11 +27,11 @@ func (sa *SA) rekeyChild(_ time.Time, c *child, request uint64) {
 		sa.done(request, 0, "the child SA is being replaced or deleted")
 		return
 	}
-	if c.ours != nil || sa.waits(c, "rekey child") {
+	if c.ours != nil || sa.waits(c, rekeyTask) {
 		sa.done(request, 0, "the child SA is being rekeyed already")
 		return
 	}
-	sa.enqueue(&task{name: "rekey child", child: c, request: request, start: func(now time.Time, t *task) {
+	sa.enqueue(&task{name: rekeyTask, child: c, request: request, start: func(now time.Time, t *task) {
 		sa.askChild(now, &attempt{t: t, conf: c.conf, old: c, proposals: c.proposals, local: c.sa.TSLocal, remote: c.sa.TSRemote})
 	}})
 }

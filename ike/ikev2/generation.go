@@ -7,6 +7,7 @@
 package ikev2
 
 import (
+	"slices"
 	"time"
 
 	"github.com/natterjack/natterjack/crypt/suite"
@@ -156,14 +157,16 @@ func (sa *SA) sendBy(now time.Time, path ike.Path, packets [][]byte, summary str
 
 // retransmit sends outstanding requests again whose time has come, or gives the peer up (RFC 7296, Section 2.4).
 func (sa *SA) retransmit(now time.Time) {
-	for _, g := range sa.gens {
+	for _, g := range slices.Clone(sa.gens) {
 		r := g.pending
 		if r == nil || now.Before(r.at) {
 			continue
 		}
 		if r.tries >= sa.env.Retransmit.Tries {
-			sa.noAnswer(now, g, r)
-			return
+			if sa.noAnswer(now, g, r); sa.state == dead {
+				return
+			}
+			continue
 		}
 		r.tries++
 		r.pause = time.Duration(float64(r.pause) * sa.env.Retransmit.Base)

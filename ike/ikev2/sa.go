@@ -81,7 +81,8 @@ type SA struct {
 	leased    []netip.Addr // assigned to the peer
 
 	tasks   []*task
-	running *task // the one that has begun: it asks, is outstanding, or finishes
+	running *task    // the one that has begun: it asks, is outstanding, or finishes
+	unborn  []uint32 // SPIs that the peer deleted before its response with them was here
 	tokens  ike.Token
 	waiting map[ike.Token]wait
 	creates budget // of the peer

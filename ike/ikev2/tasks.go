@@ -75,7 +75,7 @@ func (sa *SA) end(t *task, failure string) { sa.endWith(t, 0, failure) }
 
 func (sa *SA) endWith(t *task, childID uint64, failure string) {
 	if sa.running == t {
-		sa.running = nil
+		sa.running, sa.unborn = nil, nil
 	}
 	sa.done(t.request, childID, failure)
 	t.request = 0
@@ -84,7 +84,7 @@ func (sa *SA) endWith(t *task, childID uint64, failure string) {
 // postpone puts a running task back.
 func (sa *SA) postpone(t *task, at time.Time) {
 	if sa.running == t {
-		sa.running = nil
+		sa.running, sa.unborn = nil, nil
 	}
 	t.at = at
 	sa.enqueue(t)
