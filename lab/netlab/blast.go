@@ -7,6 +7,7 @@
 package netlab
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -119,4 +120,46 @@ func udpBlast(args []string) error {
 		}
 		sent += int64(n)
 	}
+}
+
+// Stream sends one TCP stream for some seconds between two spaces, and returns what its receiver saw in Mbit/s.
+func (l *Lab) Stream(client, server *Space, addr string, back bool, seconds float64) float64 {
+	l.Helper()
+	at := net.JoinHostPort(addr, transferPort)
+	duration := []string{strconv.FormatFloat(seconds, 'f', -1, 64)}
+	sink, blast := append([]string{"tcp-sink", at}, duration...), []string{"tcp-blast", at}
+	if !back {
+		sink, blast = []string{"tcp-sink", at}, append([]string{"tcp-blast", at}, duration...)
+	}
+	s := server.StartHelper("tcp-sink", sink...)
+	defer s.Kill()
+	s.Line(5 * time.Second)
+	c := client.StartHelper("tcp-blast", blast...)
+	defer c.Kill()
+	receiver := s
+	if back {
+		receiver = c
+	}
+	var f flow
+	if err := json.Unmarshal([]byte(receiver.Line(helperLimit)), &f); err != nil {
+		l.Fatal(err)
+	}
+	return float64(f.Octets) * 8 / f.Seconds / 1e6
+}
+
+// Packets offers datagrams at a rate for some seconds, and returns how many a second arrived, and how many were offered.
+func (l *Lab) Packets(client, server *Space, addr string, payload, seconds, rate int) (arrived, offered float64) {
+	l.Helper()
+	at := net.JoinHostPort(addr, "7778")
+	counter := server.CountUDP(at)
+	p := client.StartHelper("udp-blast", "udp-blast", at, strconv.Itoa(payload), strconv.Itoa(seconds), strconv.Itoa(rate))
+	var sent counted
+	if err := json.Unmarshal([]byte(p.Line(helperLimit)), &sent); err != nil {
+		l.Fatal(err)
+	}
+	p.Kill()
+	time.Sleep(300 * time.Millisecond)
+	got, _, _ := counter.Stop()
+	counter.proc.Kill()
+	return float64(got) / float64(seconds), float64(sent.Packets) / float64(seconds)
 }
