@@ -176,6 +176,7 @@ type Stats struct {
 	IKESAs, HalfOpen, Children         int
 	IKEIn, IKEOut, IKEDropped          uint64 // messages; dropped before a machine saw them
 	KeepalivesIn, KeepalivesOut, Stray uint64
+	KeyExchanges                       uint64 // begun
 	Panics                             uint64
 	Workers, WorkersQueued             int
 	Goroutines                         int
@@ -193,7 +194,7 @@ func (d *Daemon) Stats() Stats {
 		Started: d.started, DataPlane: d.opts.DataPlane, Device: d.opts.Device.Name(),
 		IKEIn: d.counters.ikeIn.Load(), IKEOut: d.counters.ikeOut.Load(), IKEDropped: d.counters.ikeDropped.Load(),
 		KeepalivesIn: d.counters.keepalivesIn.Load(), KeepalivesOut: d.counters.keepalivesOut.Load(),
-		Stray: d.counters.strays.Load(), Panics: d.counters.panics.Load(),
+		Stray: d.counters.strays.Load(), Panics: d.counters.panics.Load(), KeyExchanges: d.counters.keyExchanges.Load(),
 		Workers: d.workers.n, WorkersQueued: len(d.workers.jobs), Goroutines: runtime.NumGoroutine(), Heap: mem.HeapInuse,
 		Engine: d.plane.stats(), Sockets: d.sockets.stats(), Warnings: d.Warnings(),
 	}

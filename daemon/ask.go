@@ -24,6 +24,7 @@ func (s *shard) ask(e *entry, t ike.Token, q ike.Question) {
 	case ike.Reserve, ike.Install, ike.Promote, ike.Move, ike.Remove, ike.Query:
 		s.answerNow(e, t, s.d.kernel.Ask(time.Now(), e.unique, q))
 	case ike.KeyExchange:
+		s.d.counters.keyExchanges.Add(1)
 		s.work(e, t, func() ike.Answer { return keyExchange(q) })
 	case ike.Sign:
 		s.work(e, t, func() ike.Answer { return s.d.creds.Sign(time.Now(), q) })

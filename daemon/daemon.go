@@ -65,6 +65,8 @@ type Options struct {
 	AnyPort bool
 	// NoRawESP leaves IP protocol 50 alone: ESP always travels in UDP.
 	NoRawESP bool
+	// HalfOpenLife is how long a responder's IKE SA may stay unauthenticated.
+	HalfOpenLife time.Duration
 }
 
 var errClosing = errors.New("the daemon is shutting down")
@@ -137,6 +139,8 @@ type counters struct {
 	// strays were neither IKE nor ESP where they arrived; unsent found a full queue or no socket; notPassed met a pass policy
 	// and no way out; deviceErrors were not taken by the device.
 	strays, unsent, notPassed, deviceErrors atomic.Uint64
+	// keyExchanges were begun: each is two operations of a Diffie-Hellman group, which is what a flood wants to cost.
+	keyExchanges atomic.Uint64
 }
 
 // New opens the sockets and starts the daemon's goroutines. Connections are loaded afterwards.
@@ -212,6 +216,9 @@ func (o *Options) setDefaults() {
 		o.Keepalive = defaultKeepalive
 	}
 	o.Keepalive = max(o.Keepalive, 0)
+	if o.HalfOpenLife == 0 {
+		o.HalfOpenLife = halfOpenLife
+	}
 	if o.GSO == "" {
 		o.GSO = "auto"
 	}

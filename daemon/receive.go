@@ -56,7 +56,7 @@ func (s *shard) env(unique uint64, path ike.Path) ike.Env {
 			}
 			return spi
 		},
-		Unique: unique, KeepaliveInterval: o.Keepalive, HalfOpenTimeout: halfOpenLife, Retransmit: o.Retransmit,
+		Unique: unique, KeepaliveInterval: o.Keepalive, HalfOpenTimeout: o.HalfOpenLife, Retransmit: o.Retransmit,
 		FragmentSize: o.FragmentSize, RawESP: s.d.sockets.rawESP(path.Local.Addr()), KeyLog: s.d.keys != nil,
 	}
 }
