@@ -337,28 +337,6 @@ func TestShared(t *testing.T) {
 	}
 }
 
-// TestFindShared: the key that names both sides best is taken.
-func TestFindShared(t *testing.T) {
-	id := func(s string) ike.ID { v, _ := ParseID(s); return v }
-	list := []Shared{
-		{ID: "any", Secret: secret.New([]byte("any"))},
-		{ID: "dom", Secret: secret.New([]byte("dom")), Owners: []ike.ID{id("*.example.org")}},
-		{ID: "moon", Secret: secret.New([]byte("moon")), Owners: []ike.ID{id("moon.example.org")}},
-		{ID: "both", Secret: secret.New([]byte("both")), Owners: []ike.ID{id("moon.example.org"), id("sun.example.org")}},
-	}
-	for _, c := range []struct{ local, remote, want string }{
-		{"x", "y", "any"}, {"x", "a.example.org", "dom"}, {"x", "moon.example.org", "moon"}, {"sun.example.org", "moon.example.org", "both"},
-	} {
-		k, ok := FindShared(list, id(c.local), id(c.remote))
-		if !ok || !k.Equal(secret.New([]byte(c.want))) {
-			t.Errorf("%s – %s: not the key %s", c.local, c.remote, c.want)
-		}
-	}
-	if _, ok := FindShared(list[2:], id("x"), id("y")); ok {
-		t.Error("a key of others was found")
-	}
-}
-
 // FuzzDecode: no text makes the decoder panic, and no secret is in an error or in the normalised text.
 func FuzzDecode(f *testing.F) {
 	f.Add("connections {\n a {\n local_addrs = 1.2.3.4\n children {\n b {\n local_ts = 10.0.0.0/8[tcp/80]\n}\n}\n}\n}")

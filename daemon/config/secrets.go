@@ -11,6 +11,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/natterjack/natterjack/crypt/secret"
@@ -223,14 +224,18 @@ func (d *decoder) certificates(key string) [][]byte {
 }
 
 // FindShared returns the preshared key between two identities: the one that names them best, as charon chooses. Keys
-// without owners are for everybody, and come last.
+// without owners are for everybody, and come last. The zero remote identity is one that is not known yet.
+//
+// Deviation: charon is content when either identity is an owner. Then whoever knows the key of alice and this gateway could
+// call himself carol, who has no key, and be let in; here the remote identity must be an owner, unless all owners are the
+// local one: a key of this host for everybody.
 func FindShared(list []Shared, local, remote ike.ID) (secret.Key, bool) {
 	best, found := -1, secret.Key{}
 	for _, s := range list {
 		rank := 0
 		if len(s.Owners) > 0 {
 			rank = 4*rankOwner(s.Owners, remote) + rankOwner(s.Owners, local)
-			if rank == 0 {
+			if rank == 0 || rank < 4 && !remote.IsZero() && !allOwners(s.Owners, local) {
 				continue
 			}
 		}
@@ -239,6 +244,11 @@ func FindShared(list []Shared, local, remote ike.ID) (secret.Key, bool) {
 		}
 	}
 	return found, best >= 0
+}
+
+// allOwners reports whether every owner is the identity itself.
+func allOwners(owners []ike.ID, id ike.ID) bool {
+	return !slices.ContainsFunc(owners, func(o ike.ID) bool { return id.IsZero() || !o.Equal(id) })
 }
 
 // rankOwner is 3 for the identity itself, 2 for a pattern, 1 for %any, 0 for none.

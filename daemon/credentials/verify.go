@@ -128,13 +128,21 @@ func (s *set) known(q ike.Verify) ([]*x509.Certificate, error) {
 	return list, nil
 }
 
-// FindPSK answers ike.FindPSK.
+// FindPSK answers ike.FindPSK. An initiator that does not know the peer's identity yet asks with the pattern that its
+// connection accepts; a pattern from anybody else is a peer's attempt to be everybody.
 func (s *Store) FindPSK(q ike.FindPSK) ike.Answer {
+	remote := q.Remote
+	if remote.Wildcard() && !remote.IsZero() {
+		if q.Connection == nil || len(q.Connection.Remote) == 0 || !q.Connection.Remote[0].ID.Equal(remote) {
+			return ike.Failed{Refusal: ike.RefusalAuthentication, Err: fmt.Errorf("the peer's identity %s is a pattern", remote)}
+		}
+		remote = ike.ID{}
+	}
 	var list []config.Shared
 	for _, e := range s.current.Load().shared {
 		list = append(list, e.Shared)
 	}
-	key, ok := config.FindShared(list, q.Local, q.Remote)
+	key, ok := config.FindShared(list, q.Local, remote)
 	if !ok {
 		return ike.Failed{Refusal: ike.RefusalAuthentication, Err: fmt.Errorf(
 			"no shared key for %s (here) and %s (peer); add a section ike-… to secrets with their identities as id options", q.Local, q.Remote)}
