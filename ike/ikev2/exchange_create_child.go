@@ -154,6 +154,9 @@ func (sa *SA) sendChild(now time.Time, a *attempt) {
 	payloads = append(payloads, toWire(true, a.local), toWire(false, a.remote))
 	r := sa.request(now, sa.cur, ikev2msg.CreateChildSA, a.t.name, payloads, func(now time.Time, o opened) { sa.finishChild(now, a, o) })
 	r.task, r.kind = a.t, kindChild
+	r.lost = func(now time.Time) {
+		sa.failChild(now, a, 0, "the IKE SA was replaced while the peer was asked to "+a.t.name)
+	}
 }
 
 // finishChild takes the response.

@@ -80,7 +80,7 @@ func (sa *SA) askDeleteIKE(now time.Time, t *task) {
 // deleteGeneration deletes an IKE SA that has a successor. Its window is free: what was outstanding has just been answered.
 func (sa *SA) deleteGeneration(now time.Time, g *generation) {
 	sa.request(now, g, ikev2msg.Informational, "delete replaced IKE SA", []ikev2msg.Payload{&ikev2msg.Delete{Protocol: ikev2msg.ProtoIKE}},
-		func(time.Time, opened) { sa.dropGeneration(g) })
+		func(now time.Time, _ opened) { sa.dropGeneration(now, g) })
 }
 
 // deleteChild deletes a child as soon as the window is free; a replaced one before anything else.
@@ -116,6 +116,11 @@ func (sa *SA) askDeleteChild(now time.Time, t *task) {
 			sa.end(t, "")
 		})
 	r.task, r.kind = t, kindChild
+	r.lost = func(now time.Time) {
+		c.deleting, c.deleteSent = false, false
+		sa.end(t, "")
+		sa.deleteChild(now, c, 0) // again, by the successor
+	}
 }
 
 // deleteSPI has the peer remove a child that this host could not make.
@@ -180,22 +185,22 @@ func (sa *SA) serveDeleteIKE(now time.Time, o opened) {
 	g := o.g
 	sa.respond(now, g, o.exchange(), o.path, nil)
 	switch {
-	case g.theirs != nil && !g.theirs.gone && g == sa.cur && sa.state == established:
+	case g.theirs.latest() != nil && g == sa.cur && sa.state == established:
 		// RFC 7296, Sections 2.8.1 and 2.25.2: the peer did not see the crossing; our own attempt is forgotten.
 		r := g.rekeying
 		g.rekeying = nil
-		sa.use(now, g.theirs)
+		sa.use(now, g.theirs.latest())
 		g.theirs = nil
 		if r != nil && r.next != nil && !r.next.gone {
-			sa.dropGeneration(r.next)
+			sa.dropGeneration(now, r.next)
 		}
 		if r != nil {
 			sa.end(r.t, "")
 		}
-		sa.dropGeneration(g)
+		sa.dropGeneration(now, g)
 	case g != sa.cur:
 		// A replaced one, or one of two crossing successors before it is known which is redundant.
-		sa.dropGeneration(g)
+		sa.dropGeneration(now, g)
 	case sa.state == deleting:
 		sa.closeNow(now, sa.closing, sa.closingDetail)
 	default:

@@ -165,11 +165,11 @@ func (sa *SA) failRekeyIKE(now time.Time, r *ikeRekey, kind ikev2msg.NotifyType,
 	r.private.Wipe()
 	r.old.rekeying = nil
 	if r.next != nil && !r.next.gone {
-		sa.dropGeneration(r.next)
+		sa.dropGeneration(now, r.next)
 	}
-	theirs := r.old.theirs
+	theirs := r.old.theirs.latest()
 	r.old.theirs = nil
-	if theirs != nil && !theirs.gone && !r.old.gone {
+	if theirs != nil && !r.old.gone {
 		sa.use(now, theirs)
 		r.old.replaced, r.old.until = true, now.Add(patience)
 		sa.end(r.t, "")
@@ -196,12 +196,12 @@ func (sa *SA) failRekeyIKE(now time.Time, r *ikeRekey, kind ikev2msg.NotifyType,
 func (sa *SA) succeedIKE(now time.Time, r *ikeRekey) {
 	old, ours, theirs := r.old, r.next, r.old.theirs
 	old.rekeying, old.theirs = nil, nil
-	old.replaced = true
-	if theirs != nil && !theirs.gone {
+	old.replaced, old.next = true, ours
+	if theirs.latest() != nil {
 		if lower(ours.ni, ours.nr, theirs.ni, theirs.nr) {
 			ours.replaced = true
 			old.until = now.Add(patience)
-			sa.use(now, theirs)
+			sa.use(now, theirs.latest())
 			sa.deleteGeneration(now, ours)
 			sa.end(r.t, "")
 			return
@@ -292,6 +292,8 @@ func (sa *SA) answerRekeyIKE(now time.Time, w *serving, s suite.IKE, p ikev2msg.
 		g.theirs = n // crossing: which one is redundant shows when our response is here
 		return
 	}
-	g.replaced, g.until = true, now.Add(patience)
-	sa.use(now, n)
+	g.replaced, g.until, g.next = true, now.Add(patience), n
+	if g == sa.cur {
+		sa.use(now, n)
+	}
 }

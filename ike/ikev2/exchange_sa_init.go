@@ -426,7 +426,7 @@ func (sa *SA) retryOrClose(now time.Time, why ike.CloseReason, detail string) {
 		sa.unreserve(a.reserved.SPI)
 		sa.init.first = nil
 	}
-	sa.dropGeneration(sa.cur)
+	sa.dropGeneration(now, sa.cur)
 	sa.state, sa.path = halfOpen, sa.startPath
 	sa.peerIsOurs, sa.peerFragments, sa.peerHashes = false, false, nil
 	sa.askInit(now)

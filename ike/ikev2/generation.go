@@ -42,6 +42,7 @@ type generation struct {
 	serving  *serving    // the peer's request that is parked
 	rekeying *ikeRekey   // our own rekey of it, from its request until its successor is in use
 	theirs   *generation // what the peer's crossing rekey made; collision.go decides
+	next     *generation // its successor
 	replaced bool        // a successor is in use, or it is the redundant one of two; only deletes happen here
 	until    time.Time   // of a replaced one that the peer has to delete: when it is forgotten without
 	gone     bool
@@ -60,6 +61,7 @@ type request struct {
 	task     *task // that it belongs to, if any
 	kind     exchangeKind
 	finish   func(now time.Time, o opened)
+	lost     func(now time.Time) // its generation is gone; nil: the task ends
 }
 
 // local is the SPI by which the peer's messages find this generation.
@@ -68,6 +70,17 @@ func (g *generation) local() uint64 {
 		return g.spiI
 	}
 	return g.spiR
+}
+
+// latest follows what has replaced a generation to the last that is there; nil: none is. A nil generation has none.
+func (g *generation) latest() *generation {
+	var found *generation
+	for ; g != nil; g = g.next {
+		if !g.gone {
+			found = g
+		}
+	}
+	return found
 }
 
 // newGeneration adds an IKE SA to the machine.
@@ -79,7 +92,7 @@ func (sa *SA) newGeneration(now time.Time, initiator bool, spiI, spiR uint64) *g
 }
 
 // dropGeneration forgets one that is deleted.
-func (sa *SA) dropGeneration(g *generation) {
+func (sa *SA) dropGeneration(now time.Time, g *generation) {
 	for i, o := range sa.gens {
 		if o == g {
 			sa.gens = append(sa.gens[:i:i], sa.gens[i+1:]...)
@@ -93,7 +106,10 @@ func (sa *SA) dropGeneration(g *generation) {
 	}
 	if r := g.pending; r != nil {
 		g.pending = nil
-		if r.task != nil {
+		switch {
+		case r.lost != nil:
+			r.lost(now)
+		case r.task != nil:
 			sa.end(r.task, "the IKE SA was replaced meanwhile")
 		}
 	}
@@ -182,7 +198,7 @@ func (sa *SA) retransmit(now time.Time) {
 func (sa *SA) noAnswer(now time.Time, g *generation, r *request) {
 	if g.replaced && g != sa.cur {
 		// The successor lives; only the delete of the old one got no answer.
-		sa.dropGeneration(g)
+		sa.dropGeneration(now, g)
 		return
 	}
 	if sa.state == deleting {

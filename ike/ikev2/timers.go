@@ -39,7 +39,7 @@ func (sa *SA) Tick(now time.Time) []ike.Action {
 func (sa *SA) generationTimers(now time.Time) {
 	for _, g := range slices.Clone(sa.gens) {
 		if due(g.until, now) && g != sa.cur {
-			sa.dropGeneration(g)
+			sa.dropGeneration(now, g)
 		}
 	}
 }
