@@ -166,10 +166,13 @@ func arrive(list []Datagram) []Datagram {
 
 // open receives and returns copies of the packets.
 func (h *end) open(now time.Time, list []Datagram) [][]byte {
-	got := h.in.Open(now, list)
 	var out [][]byte
-	for _, p := range got.Packets {
-		out = append(out, bytes.Clone(p[Headroom:]))
+	for len(list) > 0 {
+		n := min(len(list), BatchSize)
+		for _, p := range h.in.Open(now, list[:n]).Packets {
+			out = append(out, bytes.Clone(p[Headroom:]))
+		}
+		list = list[n:]
 	}
 	return out
 }
