@@ -138,6 +138,12 @@ func (sa *SA) deleteSPI(spi uint32) {
 // serveInformational answers the peer's INFORMATIONAL request: deletes, the initiator's verdict on our authentication, or
 // nothing at all, which asks whether we are alive. Everything else in it is ignored.
 func (sa *SA) serveInformational(now time.Time, o opened) {
+	if n := notifyOf(o.payloads, ikev2msg.AuthenticationFailed); n != nil {
+		// RFC 7296, Section 2.21.2: the initiator did not accept our proof.
+		sa.respond(now, o.g, o.exchange(), o.path, nil)
+		sa.closeNow(now, ike.CloseAuthFailed, "the peer did not accept this host's authentication")
+		return
+	}
 	var spis []uint32
 	for _, p := range o.payloads {
 		d, ok := p.(*ikev2msg.Delete)
@@ -148,12 +154,6 @@ func (sa *SA) serveInformational(now time.Time, o opened) {
 		case ok && d.Protocol == ikev2msg.ProtoESP && len(spis) < ikev2msg.MaxDeleted:
 			spis = append(spis, sa.serveDelete(now, o, d.SPIs)...)
 		}
-	}
-	if n := notifyOf(o.payloads, ikev2msg.AuthenticationFailed); n != nil {
-		// RFC 7296, Section 2.21.2: the initiator did not accept our proof.
-		sa.respond(now, o.g, o.exchange(), o.path, nil)
-		sa.closeNow(now, ike.CloseAuthFailed, "the peer did not accept this host's authentication")
-		return
 	}
 	var answer []ikev2msg.Payload
 	if len(spis) > 0 {

@@ -35,6 +35,7 @@ type generation struct {
 	parked   bool   // the peer's request peerID-1 is being worked on
 	parkedTo time.Time
 	response [][]byte // what answered peerID-1; nil: nothing yet
+	summary  string   // of response
 	sealed   uint64   // IVs used with an AEAD
 	inReq    *reassembly
 	inResp   *reassembly
@@ -222,6 +223,6 @@ func (sa *SA) noAnswer(now time.Time, g *generation, r *request) {
 func (sa *SA) respond(now time.Time, g *generation, exchange ikev2msg.Exchange, path ike.Path, payloads []ikev2msg.Payload) {
 	m := &ikev2msg.Message{Header: g.header(exchange, g.peerID-1, true), Payloads: payloads}
 	g.parked, g.serving = false, nil
-	g.response = sa.seal(g, m)
-	sa.sendBy(now, path, g.response, m.Summary(), false)
+	g.response, g.summary = sa.seal(g, m), m.Summary()
+	sa.sendBy(now, path, g.response, g.summary, false)
 }

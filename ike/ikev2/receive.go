@@ -124,7 +124,7 @@ func (sa *SA) repeatResponse(now time.Time, g *generation, m *ikev2msg.Message, 
 	if e, ok := find[*ikev2msg.Encrypted](m.Payloads); ok && e.Total > 0 && e.Number != 1 {
 		return
 	}
-	sa.sendBy(now, d.Path, g.response, "retransmitted response", true)
+	sa.sendBy(now, d.Path, g.response, g.summary, true)
 }
 
 func (sa *SA) openFailed(err error) {
