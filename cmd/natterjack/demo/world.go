@@ -174,7 +174,7 @@ func freePorts(n int) ([]uint16, error) {
 // link is the NAT's impairment: none, but for the fault "loss".
 func link(fault string) nat.Link {
 	if fault == "loss" {
-		return nat.Link{Loss: 0.01}
+		return nat.Link{Loss: 0.0004}
 	}
 	return nat.Link{}
 }
