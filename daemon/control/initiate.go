@@ -92,7 +92,12 @@ func (c *Control) initiate(k *call) *vici.Section {
 	}
 	defer cancel()
 	_, err = c.d.Initiate(ctx, conn, child, how)
-	return result(err)
+	reply := result(err)
+	if failed, ok := errors.AsType[*daemon.InitiateError](err); ok && failed.Timeout {
+		// Our own client tells "not yet" from "no" by it.
+		reply.Set("reason", "timeout")
+	}
+	return reply
 }
 
 // terminate is terminate {child ike child-id ike-id force timeout loglevel}.
