@@ -56,11 +56,7 @@ type Inbound struct {
 }
 
 // NewInbound makes the inbound half for one goroutine.
-func (e *Engine) NewInbound() *Inbound {
-	in := &Inbound{e: e}
-	in.joins.init()
-	return in
-}
+func (e *Engine) NewInbound() *Inbound { return &Inbound{e: e} }
 
 // Open takes a batch as port/udp.Conn.ReadBatch fills it on a socket where IKE has the non-ESP marker (4500), and with
 // Raw set what a raw socket delivered. It tells keepalives, IKE and ESP apart and opens ESP in place.

@@ -34,12 +34,6 @@ type joins struct {
 	used  int
 }
 
-func (j *joins) init() {
-	for i := range j.rooms {
-		j.rooms[i] = make([]byte, Headroom+maxPacket)
-	}
-}
-
 func (j *joins) begin() {
 	j.epoch++
 	j.used = 0
@@ -60,6 +54,9 @@ func (j *joins) see(packets [][]byte, in *inner) {
 	r.n += in.n
 	if r.moved || j.used == joinRooms {
 		return
+	}
+	if j.rooms[j.used] == nil { // once
+		j.rooms[j.used] = make([]byte, Headroom+maxPacket)
 	}
 	room := j.rooms[j.used]
 	j.used++

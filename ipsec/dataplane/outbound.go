@@ -14,9 +14,10 @@ import (
 )
 
 const (
-	// arenaSize holds a batch of the largest packets with all that is added to them, in fragments of the smallest path as
-	// well. Pages that no batch needs are never touched.
-	arenaSize = BatchSize * (maxPacket + maxPacket/400*(esp.MaxOverhead+ipv4Header) + esp.MaxOverhead)
+	// arenaFirst is what a batch of ordinary packets needs; arenaSize, made when a batch needs more for the first time,
+	// holds the largest packets with all that is added to them, in fragments of the smallest path as well.
+	arenaFirst = 1 << 20
+	arenaSize  = BatchSize * (maxPacket + maxPacket/400*(esp.MaxOverhead+ipv4Header) + esp.MaxOverhead)
 	// maxDatagrams of one batch; a packet of 64 KiB makes 170 fragments on the smallest path.
 	maxDatagrams = 1024
 	// maxRun and maxRunLength are what one UDP_SEGMENT send can be (see port/udp).
@@ -95,7 +96,7 @@ type Sent struct {
 }
 
 // NewOutbound makes the outbound half for one goroutine.
-func (e *Engine) NewOutbound() *Outbound { return &Outbound{e: e, arena: make([]byte, arenaSize)} }
+func (e *Engine) NewOutbound() *Outbound { return &Outbound{e: e, arena: make([]byte, arenaFirst)} }
 
 // Seal takes a batch as port/tun.Device.Read fills it: packet i is bufs[i][offset:][:sizes[i]], at most BatchSize of
 // them. The packets are not kept; their octets are changed only where an MSS is clamped.
@@ -193,14 +194,9 @@ func (o *Outbound) protect(p []byte, c *cached) {
 	in := &o.in
 	pair := c.match.Sending()
 	if pair == nil {
-		kept, dropped := c.match.Hold(o.now, &in.flow, p)
-		if kept {
-			o.n[OutHeld]++
-		} else {
-			dropped++
+		if pair = o.hold(p, c); pair == nil {
+			return
 		}
-		o.n[OutNoSA] += uint64(dropped)
-		return
 	}
 	if c.pair != pair {
 		switch ok, hidden := pair.Contains(&in.flow); {
@@ -229,6 +225,24 @@ func (o *Outbound) protect(p []byte, c *cached) {
 		o.n[OutClamped]++
 	}
 	o.append(g, it)
+}
+
+// hold keeps a packet that has no SA, or finds that it has one by now.
+func (o *Outbound) hold(p []byte, c *cached) *sadb.Pair {
+	held, dropped := c.match.Hold(o.now, &o.in.flow, p)
+	switch held {
+	case sadb.Ready:
+		if pair := c.match.Sending(); pair != nil {
+			return pair
+		}
+		dropped++ // it came and went
+	case sadb.Kept:
+		o.n[OutHeld]++
+	default:
+		dropped++
+	}
+	o.n[OutNoSA] += uint64(dropped)
+	return nil
 }
 
 // large decides about a packet that does not fit; false: it was dropped.
@@ -339,8 +353,14 @@ func (o *Outbound) sealOne(g *group, it *item, n int) {
 
 // room makes sure that one more datagram fits the batch.
 func (o *Outbound) room(g *group, n int) bool {
-	if len(o.sent.Datagrams) < maxDatagrams && o.off+g.pair.Size(n) <= len(o.arena) {
-		return true
+	if len(o.sent.Datagrams) < maxDatagrams {
+		if o.off+g.pair.Size(n) <= len(o.arena) {
+			return true
+		}
+		if len(o.arena) < arenaSize { // once; what was sealed stays where it is
+			o.arena, o.off = make([]byte, arenaSize), 0
+			return true
+		}
 	}
 	o.n[OutNoRoom]++
 	return false
@@ -375,7 +395,7 @@ func (o *Outbound) sealed(g *group, it *item, n int) bool {
 
 // extend puts the datagram behind d into d's run if it may: sizes are equal but for the last, which is shorter.
 func (o *Outbound) extend(d *Datagram, it *item, size int) bool {
-	if d.Raw || d.Fragment || it.fragment || d.TOS != it.tos || size > d.SegSize || d.N%d.SegSize != 0 ||
+	if o.runAt+d.N != o.off || d.Raw || d.Fragment || it.fragment || d.TOS != it.tos || size > d.SegSize || d.N%d.SegSize != 0 ||
 		d.N+size > maxRunOctets || d.N/d.SegSize == maxRun {
 		return false
 	}

@@ -11,6 +11,8 @@ import "fmt"
 const (
 	// MinSize: RFC 4303, Section 3.4.3: a minimum window size of 32 packets MUST be supported.
 	MinSize = 32
+	// DefaultSize: RFC 4303, Section 3.4.3: 64 is preferred where nothing else is said.
+	DefaultSize = 64
 	// MaxSize bounds the memory of an SA: 1 KiB.
 	MaxSize = 4096
 
@@ -25,8 +27,11 @@ type Window struct {
 	esn  bool
 }
 
-// New makes a window for size packets, rounded up to a multiple of 64. With esn numbers have 64 bits of which packets carry 32.
+// New makes a window for size packets, rounded up to a multiple of 64; 0 is DefaultSize: there is no way to switch it off. With esn numbers have 64 bits of which packets carry 32.
 func New(size int, esn bool) (*Window, error) {
+	if size == 0 {
+		size = DefaultSize
+	}
 	if size < MinSize || size > MaxSize {
 		return nil, fmt.Errorf("replay window: %d packets, expected %d to %d", size, MinSize, MaxSize)
 	}

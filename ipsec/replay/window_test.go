@@ -169,10 +169,13 @@ func TestT084Extend(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
-	for _, size := range []int{-1, 0, 31, 4097} {
+	for _, size := range []int{-1, 1, 31, 4097} {
 		if _, err := New(size, false); err == nil {
 			t.Errorf("size %d accepted", size)
 		}
+	}
+	if w, _ := New(0, false); w.Size() != 64 {
+		t.Errorf("the default is %d", w.Size())
 	}
 	if w, _ := New(100, false); w.Size() != 128 {
 		t.Errorf("100 rounds to %d", w.Size())

@@ -99,15 +99,23 @@ func (b *bundle) part(p *Pair) {
 	}
 }
 
-// hold copies a packet that has no SA. It reports whether it was kept and how many older ones had to go.
-func (b *bundle) hold(now int64, f *Flow, pkt []byte) (kept bool, dropped int) {
+// hold copies a packet that has no SA, and asks for one. If there is one after all it says so and keeps nothing.
+func (b *bundle) hold(now int64, f *Flow, pkt []byte) (held Held, dropped int) {
 	if len(pkt) > maxHeldOctets {
-		return false, 0
+		return Refused, 0
 	}
-	b.mu.Lock()
-	ask := !b.acquiring
+	held, dropped, ask := b.keep(f, pkt)
 	if ask {
-		b.acquiring, b.flow = true, *f
+		b.db.acquiring(now, b)
+	}
+	return held, dropped
+}
+
+func (b *bundle) keep(f *Flow, pkt []byte) (held Held, dropped int, ask bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.sending.Load() != nil {
+		return Ready, 0, false
 	}
 	if b.octets == nil {
 		b.octets, b.lens = make([]byte, 0, maxHeldOctets), make([]int, 0, maxHeld)
@@ -120,14 +128,16 @@ func (b *bundle) hold(now int64, f *Flow, pkt []byte) (kept bool, dropped int) {
 	}
 	b.octets = append(b.octets, pkt...)
 	b.lens = append(b.lens, len(pkt))
-	list := !b.listed
-	b.listed = true
-	b.mu.Unlock()
-
-	if list || ask {
-		b.db.holding(now, b, list, ask)
+	if !b.listed {
+		b.listed = true
+		b.db.list(b)
 	}
-	return true, dropped
+	if b.acquiring {
+		return Kept, dropped, false
+	}
+	b.acquiring, b.flow = true, *f
+	b.db.post(&b.note, noteAcquire)
+	return Kept, dropped, true
 }
 
 // drop lets go of what is held and returns how many packets that were.
@@ -145,6 +155,14 @@ func (b *bundle) drop() int {
 func (b *bundle) release(buf []byte, most int, f func(pkt []byte)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if len(b.lens) == 0 {
+		b.listed = false
+		b.db.unlist(b)
+		return
+	}
+	if b.sending.Load() == nil {
+		return
+	}
 	off, n := 0, 0
 	for n < len(b.lens) && n < most && off+b.lens[n] <= len(buf) {
 		copy(buf[off:], b.octets[off:off+b.lens[n]])
@@ -155,9 +173,22 @@ func (b *bundle) release(buf []byte, most int, f func(pkt []byte)) {
 	b.octets = append(b.octets[:0], b.octets[off:]...)
 	b.lens = append(b.lens[:0], b.lens[n:]...)
 	if len(b.lens) == 0 {
-		b.octets, b.lens = nil, nil
+		b.octets, b.lens, b.listed = nil, nil, false
+		b.db.unlist(b)
 	}
 }
+
+// Held is what became of a packet given to Hold.
+type Held uint8
+
+const (
+	// Refused: it is too large to be held.
+	Refused Held = iota
+	// Kept: a copy waits for Release.
+	Kept
+	// Ready: an SA has come meanwhile; ask Sending again.
+	Ready
+)
 
 func (b *bundle) acquireNotice(n *Notice) bool {
 	b.mu.Lock()

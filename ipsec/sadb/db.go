@@ -57,7 +57,6 @@ type DB struct {
 	bundles  map[uint32]*bundle
 	policies map[PolicyID]*policy
 	paths    map[netip.AddrPort]*path
-	holders  []*bundle
 	live     int
 	reqid    uint32
 	policyID PolicyID
@@ -68,6 +67,7 @@ type DB struct {
 	noteMu     sync.Mutex // protects the rest; the innermost lock
 	queue      []*notifier
 	larvalGone []Notice
+	holders    []*bundle // that hold packets
 	notifiers  int
 	pending    atomic.Bool
 }

@@ -124,27 +124,36 @@ func (m *Match) Sending() *Pair {
 	return m.bundle.sending.Load()
 }
 
-// Hold keeps a copy of a packet whose policy has no SA, and asks for one (Acquire). It reports whether the packet was kept, and
-// how many older ones were dropped for it.
-func (m *Match) Hold(now int64, f *Flow, pkt []byte) (kept bool, dropped int) {
+// Hold keeps a copy of a packet whose policy has no SA, and asks for one (Acquire). dropped is how many older ones went for it.
+func (m *Match) Hold(now int64, f *Flow, pkt []byte) (held Held, dropped int) {
 	if m.bundle == nil {
-		return false, 0
+		return Refused, 0
 	}
 	return m.bundle.hold(now, f, pkt)
 }
 
-// holding notes that b holds packets, and starts the life of its Acquire.
-func (db *DB) holding(now int64, b *bundle, list, ask bool) {
+// acquiring starts the life of an Acquire.
+func (db *DB) acquiring(now int64, b *bundle) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	if list {
-		db.holders = append(db.holders, b)
-		db.anyHeld.Store(true)
+	db.timers.start(&b.timer, now+acquireLife, func(int64) { b.drop() })
+}
+
+// list notes that b holds packets; b.mu is held, so that who releases after an Install finds them.
+func (db *DB) list(b *bundle) {
+	db.noteMu.Lock()
+	defer db.noteMu.Unlock()
+	db.holders = append(db.holders, b)
+	db.anyHeld.Store(true)
+}
+
+func (db *DB) unlist(b *bundle) {
+	db.noteMu.Lock()
+	defer db.noteMu.Unlock()
+	if i := slices.Index(db.holders, b); i >= 0 {
+		db.holders = slices.Delete(db.holders, i, i+1)
 	}
-	if ask {
-		db.timers.start(&b.timer, now+acquireLife, func(int64) { b.drop() })
-		db.post(&b.note, noteAcquire)
-	}
+	db.anyHeld.Store(len(db.holders) > 0)
 }
 
 // AcquireFailed says that no child came of an Acquire: the packets held for reqid are dropped, and the next packet may
@@ -163,32 +172,16 @@ func (db *DB) Release(buf []byte, most int, f func(pkt []byte)) {
 	if !db.anyHeld.Load() {
 		return
 	}
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	left := db.holders[:0]
-	for _, b := range db.holders {
-		if b.sending.Load() != nil {
-			b.release(buf, most, func(pkt []byte) {
-				f(pkt)
-				buf = buf[len(pkt):]
-				most--
-			})
-		}
-		if b.waiting() {
-			left = append(left, b)
-		}
+	db.noteMu.Lock()
+	holders := slices.Clone(db.holders)
+	db.noteMu.Unlock()
+	for _, b := range holders {
+		b.release(buf, most, func(pkt []byte) {
+			f(pkt)
+			buf = buf[len(pkt):]
+			most--
+		})
 	}
-	clear(db.holders[len(left):])
-	db.holders = left
-	db.anyHeld.Store(len(left) > 0)
-}
-
-// waiting says whether anything is held; if not, the bundle is about to leave db.holders.
-func (b *bundle) waiting() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.listed = len(b.lens) > 0
-	return b.listed
 }
 
 // HeldDropped is how many held packets were dropped because no SA came.

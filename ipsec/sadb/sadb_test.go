@@ -201,7 +201,7 @@ func TestInstallRefuses(t *testing.T) {
 		"ports":             func(c *Child) { c.TSLocal[0].PortFrom, c.TSLocal[0].PortTo = 9, 8 },
 		"protocols":         func(c *Child) { c.TSLocal[0].Proto, c.TSRemote[0].Proto = 6, 17 },
 		"key":               func(c *Child) { c.KeyOut = secret.New([]byte("short")) },
-		"window":            func(c *Child) { c.Window = 0 },
+		"window":            func(c *Child) { c.Window = 16 },
 		"outbound SPI":      func(c *Child) { c.SPIOut = 255 },
 		"endpoint":          func(c *Child) { c.Endpoint.Remote = netip.AddrPort{} },
 		"families":          func(c *Child) { c.Endpoint.Local = netip.MustParseAddrPort("[2001:db8::1]:4500") },

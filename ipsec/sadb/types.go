@@ -81,7 +81,7 @@ type Child struct {
 	Standby bool
 	// NoPolicies installs the SAs alone: the traffic that they carry is chosen by policies added otherwise.
 	NoPolicies bool
-	// Window is the replay window in packets, 32 to 4096; it is rounded up to a multiple of 64.
+	// Window is the replay window in packets, 32 to 4096, rounded up to a multiple of 64; 0: 64.
 	Window int
 	Limits Limits
 	// CopyDF: an IPv4 packet with DF that is too large is answered by ICMP. Without it such a packet is fragmented
