@@ -75,6 +75,7 @@ const scalarTries = 64
 func (k KE) NewPrivate(rand io.Reader) (secret.Key, error) {
 	if n := k.exponentLen(); n > 0 {
 		b := make([]byte, n)
+		defer clear(b)
 		if _, err := io.ReadFull(rand, b); err != nil {
 			return secret.Key{}, fmt.Errorf("private value: %w", err)
 		}
@@ -86,6 +87,7 @@ func (k KE) NewPrivate(rand io.Reader) (secret.Key, error) {
 		return secret.Key{}, fmt.Errorf("key exchange %s: not implemented", k)
 	}
 	b := make([]byte, k.scalarLen())
+	defer clear(b)
 	for range scalarTries {
 		if _, err := io.ReadFull(rand, b); err != nil {
 			return secret.Key{}, fmt.Errorf("private value: %w", err)
@@ -152,6 +154,7 @@ func (k KE) Shared(private secret.Key, peer []byte) (secret.Key, error) {
 	if err != nil {
 		return secret.Key{}, fmt.Errorf("key exchange data: low order point of %s", k)
 	}
+	defer clear(shared)
 	return secret.New(shared), nil
 }
 

@@ -76,5 +76,7 @@ func (k KE) modpShared(private secret.Key, peer []byte) (secret.Key, error) {
 	if bad != 0 {
 		return secret.Key{}, errors.New("key exchange data: 0, 1 or p-1")
 	}
-	return secret.New(bigmod.NewNat().Exp(y, private.Bytes(), m).Bytes(m)), nil
+	shared := bigmod.NewNat().Exp(y, private.Bytes(), m).Bytes(m)
+	defer clear(shared)
+	return secret.New(shared), nil
 }

@@ -73,7 +73,8 @@ func (p PRF) Sum(key secret.Key, parts ...[]byte) []byte {
 // maxPlus is the number of blocks that prf+ can make: its counter is one octet.
 const maxPlus = 255
 
-// Plus is the first n octets of prf+(key, seed…). It panics when n is more than 255 blocks, which no suite needs.
+// Plus is the first n octets of prf+(key, seed…); they are the caller's to wipe. It panics when n is more than 255 blocks,
+// which no suite needs.
 func (p PRF) Plus(key secret.Key, n int, seed ...[]byte) []byte {
 	if n > maxPlus*p.Size() {
 		panic(fmt.Sprintf("prf+ of %d octets", n))
@@ -87,10 +88,13 @@ func (p PRF) Plus(key secret.Key, n int, seed ...[]byte) []byte {
 			m.Write(s)
 		}
 		m.Write([]byte{i})
-		block = m.Sum(nil)
+		block = m.Sum(block[:0])
 		out = append(out, block...)
 	}
-	return out[:n]
+	// What is beyond n is key material that nobody would wipe.
+	clear(block)
+	clear(out[n:])
+	return out[:n:n]
 }
 
 // String is strongSwan's name.

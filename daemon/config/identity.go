@@ -94,7 +94,8 @@ func typedID(t ike.IDType, v string) (ike.ID, bool) {
 	switch t {
 	case ike.IDIPv4, ike.IDIPv6:
 		a, err := netip.ParseAddr(v)
-		if err != nil || a.Zone() != "" || a.Is4() != (t == ike.IDIPv4) {
+		// An IPv4 address in IPv6 is ambiguous: it would become an identity of the other type.
+		if err != nil || a.Zone() != "" || a.Is4() != (t == ike.IDIPv4) || a.Is4In6() {
 			return ike.ID{}, false
 		}
 		return ike.IDFromAddr(a), true

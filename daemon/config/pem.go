@@ -96,6 +96,7 @@ func parseBlock(block *pem.Block, passphrase secret.Key) (PrivateKey, error) {
 		// Its key derivation is one MD5 without a check of integrity.
 		return PrivateKey{}, errors.New("a key in OpenSSL's old encryption (convert it: openssl pkcs8 -topk8)")
 	}
+	defer clear(block.Bytes)
 	return parseDER(block.Bytes, passphrase)
 }
 
