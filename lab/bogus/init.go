@@ -263,3 +263,11 @@ func choose(sa []byte, want []Transform) (Proposal, bool) {
 	}
 	return Proposal{}, false
 }
+
+// InitMessage begins a new IKE SA and returns its first message without sending it.
+func (p *Peer) InitMessage() (*Message, error) {
+	sa := p.Begin()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.initRequest(sa, p.c.IKE.KE, nil)
+}
