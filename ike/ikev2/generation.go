@@ -31,9 +31,8 @@ type generation struct {
 	nextID  uint32 // of our next request
 	pending *request
 
-	peerID   uint32 // of the peer's next request
-	parked   bool   // the peer's request peerID-1 is being worked on
-	parkedTo time.Time
+	peerID   uint32   // of the peer's next request
+	parked   bool     // the peer's request peerID-1 is being worked on
 	response [][]byte // what answered peerID-1; nil: nothing yet
 	summary  string   // of response
 	sealed   uint64   // IVs used with an AEAD

@@ -69,3 +69,14 @@ func natDetect(payloads []ikev2msg.Payload, spiI, spiR uint64, path ike.Path) (l
 	}
 	return local, remote, true
 }
+
+// forcesEncap reports whether this host, as initiator, makes the peer see a NAT: because it was told to, or because its data
+// plane cannot receive ESP that is not in UDP.
+func (sa *SA) forcesEncap() bool { return sa.conn.Encap || !sa.env.RawESP }
+
+// detectNAT evaluates the hashes and reports the finding.
+func (sa *SA) detectNAT(m *ikev2msg.Message, path ike.Path) {
+	local, peer, _ := natDetect(m.Payloads, m.SPIi, m.SPIr, path)
+	sa.natLocal, sa.natPeer = local, peer
+	sa.report(ike.Event{Kind: ike.EventNAT, NATLocal: local, NATRemote: peer})
+}

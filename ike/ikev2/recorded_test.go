@@ -162,7 +162,8 @@ func (x *opener) wantNAT() {
 		x.t.Errorf("the gateway finds a NAT before itself: %t, before its client: %t (supported: %t)", local, remote, ok)
 	}
 	cl := ike.Path{Local: netip.MustParseAddrPort("192.168.77.2:500"), Remote: netip.MustParseAddrPort("198.51.100.10:500")}
-	if local, remote, ok := natDetect(x.init[1].Payloads, x.init[1].SPIi, x.init[1].SPIr, cl); !local || remote || !ok {
+	// The gateway's data plane was kernel-libipsec, for which charon makes its peer see a NAT that is not there.
+	if local, remote, ok := natDetect(x.init[1].Payloads, x.init[1].SPIi, x.init[1].SPIr, cl); !local || !remote || !ok {
 		x.t.Errorf("the client finds a NAT before itself: %t, before its gateway: %t (supported: %t)", local, remote, ok)
 	}
 }
