@@ -138,7 +138,7 @@ func TestRawAndUDP(t *testing.T) {
 	}
 	// RFC 7296, Section 2.23: ESP in UDP is processed also where no NAT was found.
 	in := arrive(grams)
-	in[1].Raw = false
+	in[1].Raw, in[1].Remote = false, netip.AddrPortFrom(outerA.Addr(), 9999)
 	if got := w.b.open(w.now, in); len(got) != 2 {
 		t.Errorf("%d packets", len(got))
 	}
@@ -203,8 +203,8 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
-// TestHold: packets wait for their SA, a bounded few, and leave with it.
-func TestHold(t *testing.T) {
+// TestT063Hold: packets wait for their SA, a bounded few, and leave with it.
+func TestT063Hold(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	w := &world{t: t, now: now, a: newEnd(t, now, Config{}), b: newEnd(t, now, Config{})}
 	w.a.reqid = w.a.db.NewReqid()
@@ -234,7 +234,7 @@ func TestHold(t *testing.T) {
 	}
 }
 
-func TestHoldEnds(t *testing.T) {
+func TestT063HoldEnds(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	h := newEnd(t, now, Config{})
 	reqid := h.db.NewReqid()
@@ -254,4 +254,60 @@ func TestHoldEnds(t *testing.T) {
 		end()
 		h.count(OutNoSA, uint64(3*(i+1)))
 	}
+}
+
+// TestOuterFragment: RFC 4303, Section 3.4.1: a datagram that is cut in two is no packet, in neither part.
+func TestOuterFragment(t *testing.T) {
+	w := newWorld(t, gcm, nil)
+	d := arrive(w.a.seal(w.now, tcp4(1000, 1, 0x10)))[0]
+	for cut := 1; cut < d.N; cut += 7 {
+		a, b := d, d
+		a.Buf, a.N = bytes.Clone(d.Buf[:cut]), cut
+		b.Buf, b.N = bytes.Clone(d.Buf[cut:]), d.N-cut
+		if got := w.b.open(w.now, []Datagram{a, b}); len(got) != 0 {
+			t.Fatalf("cut at %d: delivered", cut)
+		}
+	}
+	if got := w.b.open(w.now, []Datagram{d}); len(got) != 1 {
+		t.Error("the whole datagram was not delivered")
+	}
+}
+
+// TestTwoClients: RFC 3948, Section 5.1: two clients behind one NAT: each speaks for its own address, and gets what is for it.
+func TestTwoClients(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	gw := newEnd(t, now, Config{})
+	nat := outerA.Addr()
+	clients := make([]*world, 2)
+	for i := range clients {
+		address := []string{"10.1.0.5/32", "10.1.0.6/32"}[i]
+		at := netip.AddrPortFrom(nat, uint16(40000+i))
+		gw.reqid = 0
+		w := &world{t: t, now: now, a: newEnd(t, now, Config{}), b: gw}
+		w.child(gcm, func(a, b *sadb.Child) {
+			a.TSLocal, b.TSRemote = []sadb.Selector{selector(address)}, []sadb.Selector{selector(address)}
+			b.Endpoint.Remote = at
+		})
+		clients[i] = w
+	}
+	for i, w := range clients {
+		to := ipv4("10.2.0.7", []string{"10.1.0.5", "10.1.0.6"}[i], protoUDP, udpOf(1, 2, 3))
+		d := gw.seal(now, to)
+		if len(d) != 1 || d[0].Remote.Port() != uint16(40000+i) {
+			t.Fatalf("client %d: %d datagrams", i, len(d))
+		}
+		if got := w.a.open(now, arrive(d)); len(got) != 1 || !bytes.Equal(got[0], to) {
+			t.Errorf("client %d did not get its packet", i)
+		}
+		if got := clients[1-i].a.open(now, arrive(gw.seal(now, to))); len(got) != 0 {
+			t.Errorf("the other client got the packet of client %d", i)
+		}
+		// The other's address, sealed with this client's keys.
+		gw.spi = w.b.spi
+		forged := w.fromPeer(4, ipv4([]string{"10.1.0.6", "10.1.0.5"}[i], "10.2.0.7", protoUDP, udpOf(1, 2, 3)))
+		if got := gw.open(now, []Datagram{forged}); len(got) != 0 {
+			t.Errorf("client %d spoke for the other", i)
+		}
+	}
+	gw.count(InSelectors, 2)
 }

@@ -73,15 +73,17 @@ func updateSum(field []byte, old, now uint16) {
 	binary.BigEndian.PutUint16(field, ^uint16(s))
 }
 
+// isSYN says whether clampMSS has anything to look at.
+func isSYN(p []byte, in *inner) bool {
+	return in.flow.Proto == protoTCP && in.upper != 0 && !in.fragment && p[in.upper+13]&flagSYN != 0
+}
+
 // clampMSS lowers the MSS option of a SYN to what fits an inner packet of most octets; true: it changed the packet.
 func clampMSS(p []byte, in *inner, most int) bool {
-	if in.flow.Proto != protoTCP || in.upper == 0 || in.fragment {
+	if !isSYN(p, in) {
 		return false
 	}
 	tcp := p[in.upper:in.n]
-	if tcp[13]&flagSYN == 0 {
-		return false
-	}
 	end := int(tcp[12]>>4) * 4
 	if end > len(tcp) {
 		return false

@@ -449,6 +449,16 @@ func TestT093Buffers(t *testing.T) {
 	}
 }
 
+// TestT094IPComp: nobody negotiates it, so it is a next header that tunnel mode does not have.
+func TestT094IPComp(t *testing.T) {
+	w := newWorld(t, gcm, nil)
+	if got := w.b.open(w.now, []Datagram{w.fromPeer(108, []byte{4, 0, 0, 2, 1, 2, 3, 4})}); len(got) != 0 {
+		t.Error("delivered")
+	}
+	w.b.count(InNextHeader, 1)
+	w.alive()
+}
+
 func TestT095ECNTable(t *testing.T) {
 	const ect0, drop = 2, 0xff
 	// RFC 6040, Figure 4: rows inner, columns outer: Not-ECT, ECT(1), ECT(0), CE in the order of their values.

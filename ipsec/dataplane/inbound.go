@@ -77,6 +77,7 @@ func (in *Inbound) Open(now time.Time, msgs []Datagram) *Received {
 }
 
 // message takes one message apart. The inbound half of a pair is given back at its end: others may wait for it.
+// RFC 4303, Section 3.4.1: a fragment is not given to ESP: sockets deliver whole datagrams, and half of one is not authentic.
 func (in *Inbound) message(m *Datagram) {
 	in.arrival = sadb.Arrival{From: m.Remote, To: m.Local, Raw: m.Raw}
 	in.tos = m.TOS
@@ -205,7 +206,7 @@ func (in *Inbound) inner(b []byte, o esp.Opened) {
 	if tos != i.tos {
 		setTOS(p, tos)
 	}
-	if in.e.clamp && clampMSS(p, i, in.pair.MaxInner(in.now)) {
+	if in.e.clamp && isSYN(p, i) && clampMSS(p, i, in.pair.MaxInner(in.now)) {
 		in.n[InClamped]++
 	}
 	in.deliver(b, i)

@@ -430,3 +430,19 @@ func FuzzTrailer(f *testing.F) {
 		}
 	})
 }
+
+// TestUnauthenticIsNotDecrypted: RFC 4303, Section 3.4.4.1: with separate algorithms the ICV comes first: nothing was decrypted.
+func TestUnauthenticIsNotDecrypted(t *testing.T) {
+	for _, s := range allSuites() {
+		if s.Encr.AEAD() {
+			continue
+		}
+		x := newSA(t, s)
+		pkt := x.seal(t, []byte("sixteen octets.."), NextHeaderIPv4)
+		pkt[len(pkt)-1] ^= 1
+		before := bytes.Clone(pkt)
+		if got, err := x.Open(pkt); err != ErrICV || got.Payload != nil || !bytes.Equal(before, pkt) {
+			t.Errorf("%v: %v, changed %v", s, err, !bytes.Equal(before, pkt))
+		}
+	}
+}

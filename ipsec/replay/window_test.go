@@ -181,3 +181,16 @@ func TestNewRefuses(t *testing.T) {
 		t.Errorf("100 rounds to %d", w.Size())
 	}
 }
+
+// TestBeginsAtZero: RFC 4303, Section 3.4.3: the receive counter is zero when the SA begins.
+func TestBeginsAtZero(t *testing.T) {
+	for _, esn := range []bool{false, true} {
+		w, err := New(64, esn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w.Top() != 0 || w.Check(0) || !w.Check(1) || !w.Check(64) {
+			t.Errorf("esn %v: a new window begins at %d", esn, w.Top())
+		}
+	}
+}

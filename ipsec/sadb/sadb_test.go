@@ -427,3 +427,22 @@ func TestT084Rekeyed(t *testing.T) {
 		}
 	}
 }
+
+// TestCounterDiesWithSA: RFC 4303, Section 3.3.3: keys and counter are installed together, once; nothing brings a pair back.
+func TestCounterDiesWithSA(t *testing.T) {
+	db := newDB(t, 0)
+	spi, reqid := install(t, db, start, 0, nil)
+	if err := seal(db, start, spi, 10); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Install(start, child(spi, reqid)); err != ErrReservation {
+		t.Errorf("installed over a living pair: %v", err)
+	}
+	if seq := db.Inbound(spi).sealer.Seq(); seq != 1 {
+		t.Errorf("the counter is %d after one packet", seq)
+	}
+	db.Remove(start, spi, false)
+	if err := db.Install(start, child(spi, reqid)); err != ErrReservation {
+		t.Errorf("a removed pair was brought back: %v", err)
+	}
+}
