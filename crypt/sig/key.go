@@ -47,7 +47,7 @@ func CheckKey(pub crypto.PublicKey) error {
 		}
 		return nil
 	}
-	return errors.New("key that is not RSA, ECDSA or Ed25519")
+	return errors.New("unknown key, expected RSA, ECDSA or Ed25519")
 }
 
 func checkRSA(k *rsa.PublicKey) error {

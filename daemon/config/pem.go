@@ -27,6 +27,7 @@ import (
 	"hash"
 
 	"github.com/natterjack/natterjack/crypt/secret"
+	"github.com/natterjack/natterjack/crypt/sig"
 )
 
 // maxCert is HOSTILE G21's bound of a certificate; maxKey fits an RSA key of 16,384 bits in PEM.
@@ -122,23 +123,16 @@ func parseDER(der []byte, passphrase secret.Key) (PrivateKey, error) {
 	return signer(k)
 }
 
-// signer takes the kinds of keys that crypt/sig can use.
+// signer takes the keys that crypt/sig can use.
 func signer(key any) (PrivateKey, error) {
-	switch k := key.(type) {
-	case *rsa.PrivateKey:
-		if n := k.N.BitLen(); n < 2048 || n > 8192 {
-			return PrivateKey{}, fmt.Errorf("an RSA key of %d bits, 2048 to 8192 are used", n)
-		}
-		return PrivateKey{ID: KeyID(k.Public()), Signer: k}, nil
-	case *ecdsa.PrivateKey:
-		if n := k.Curve.Params().BitSize; n < 256 {
-			return PrivateKey{}, fmt.Errorf("an ECDSA key of %d bits, 256, 384 or 521 are used", n)
-		}
-		return PrivateKey{ID: KeyID(k.Public()), Signer: k}, nil
-	case ed25519.PrivateKey:
-		return PrivateKey{ID: KeyID(k.Public()), Signer: k}, nil
+	k, ok := key.(crypto.Signer)
+	if !ok {
+		return PrivateKey{}, errors.New("a key that does not sign")
 	}
-	return PrivateKey{}, errors.New("a key that is not RSA, ECDSA or Ed25519")
+	if err := sig.CheckKey(k.Public()); err != nil {
+		return PrivateKey{}, fmt.Errorf("an %w", err)
+	}
+	return PrivateKey{ID: KeyID(k.Public()), Signer: k}, nil
 }
 
 // keyKind is VICI's name of a key's type.
