@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"runtime/debug"
 	"time"
 
 	"github.com/natterjack/natterjack/ike"
@@ -18,8 +19,9 @@ import (
 // errBusy is the failure of a question that found the workers' queue full.
 var errBusy = errors.New("too many key exchanges and signatures are waiting")
 
-// ask puts a question to whoever can answer it.
+// ask puts a question to whoever can answer it. A defect there is a failure to this machine and to no other.
 func (s *shard) ask(e *entry, t ike.Token, q ike.Question) {
+	defer s.d.contain("the answer to a question of an IKE machine", func() { s.answerNow(e, t, failedInside()) })
 	switch q := q.(type) {
 	case ike.Reserve, ike.Install, ike.Promote, ike.Move, ike.Remove, ike.Query:
 		s.answerNow(e, t, s.d.kernel.Ask(time.Now(), e.unique, q))
@@ -48,8 +50,29 @@ func (s *shard) ask(e *entry, t ike.Token, q ike.Question) {
 // work answers by a worker.
 func (s *shard) work(e *entry, t ike.Token, f func() ike.Answer) {
 	answer := s.answerLater(e, t)
-	if !s.d.workers.do(func() { answer(f()) }) {
+	job := func() {
+		defer s.d.contain("a key exchange or a signature", func() { answer(failedInside()) })
+		answer(f())
+	}
+	if !s.d.workers.do(job) {
 		s.answerNow(e, t, ike.Failed{Refusal: ike.RefusalTemporary, Err: errBusy})
+	}
+}
+
+func failedInside() ike.Answer {
+	return ike.Failed{Refusal: ike.RefusalTemporary, Err: errors.New("an internal failure")}
+}
+
+// contain is deferred around code that works on what strangers sent: a panic is counted and logged, and instead is done.
+func (d *Daemon) contain(what string, instead func()) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	d.counters.panics.Add(1)
+	d.log.Error("an internal failure; please report this", "in", what, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	if instead != nil {
+		instead()
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 )
 
 // hostLimit is how long Close waits for the host to be put back.
-const hostLimit = 400 * time.Millisecond
+const hostLimit = 750 * time.Millisecond
 
 // addressed is a user-space host (port/netstack) that takes what a client is assigned.
 type addressed interface {

@@ -26,7 +26,7 @@ import (
 
 const (
 	// shutdownLimit is how long Close waits for the peers to answer the deletes.
-	shutdownLimit = time.Second
+	shutdownLimit = 900 * time.Millisecond
 	// defaultKeepalive is the pause after the last packet sent (RFC 3948, Section 4).
 	defaultKeepalive = 20 * time.Second
 	// halfOpenLife is how long a responder's IKE SA may stay unauthenticated.

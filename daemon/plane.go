@@ -109,13 +109,16 @@ func (p *plane) readDevice() {
 		bufs[i] = memory[i*size:][:size:size]
 	}
 	out := p.newOutbound()
+	var said seldom
 	for {
 		got, err := p.dev.Read(bufs, sizes, dataplane.Headroom)
 		if err != nil {
 			if p.closed(err) {
 				return
 			}
-			p.d.log.Error("the device cannot be read", "device", p.dev.Name(), "reason", err.Error())
+			if said.now() {
+				p.d.log.Error("the device cannot be read", "device", p.dev.Name(), "reason", err.Error())
+			}
 			time.Sleep(readPause)
 			continue
 		}

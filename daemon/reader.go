@@ -33,6 +33,18 @@ const (
 	maxHints = 64
 )
 
+// seldom limits a log line to one a second. It belongs to one goroutine.
+type seldom struct{ last time.Time }
+
+func (s *seldom) now() bool {
+	now := time.Now()
+	if !s.last.IsZero() && now.Sub(s.last) < time.Second {
+		return false
+	}
+	s.last = now
+	return true
+}
+
 // reader is what one reading goroutine works with.
 type reader struct {
 	s     *sockets
@@ -63,13 +75,16 @@ func (s *sockets) newReader(sk *socket) *reader {
 // read is a socket's reader.
 func (s *sockets) read(sk *socket) {
 	r := s.newReader(sk)
+	var said seldom
 	for {
 		n, err := sk.conn.ReadBatch(r.msgs)
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
 		if err != nil {
-			s.d.log.Error("a socket cannot be read", "socket", sk.name, "reason", err.Error())
+			if said.now() {
+				s.d.log.Error("a socket cannot be read", "socket", sk.name, "reason", err.Error())
+			}
 			time.Sleep(readPause)
 		}
 		s.paths(sk, r.events)

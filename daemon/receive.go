@@ -61,8 +61,9 @@ func (s *shard) env(unique uint64, path ike.Path) ike.Env {
 	}
 }
 
-// receive finds the machine of a datagram, or has the mux decide.
+// receive finds the machine of a datagram, or has the mux decide. A defect in the mux costs the datagram.
 func (s *shard) receive(at time.Time, dg ike.Datagram) {
+	defer s.d.contain("a received IKE message", nil)
 	if h, err := isakmp.ParseHeader(dg.Bytes); err == nil {
 		if e := s.bySPI[mux.LocalSPI(h)]; e != nil {
 			s.give(e, at, dg)
@@ -103,6 +104,9 @@ func (s *shard) order(unique uint64, c ike.Command) {
 	if e == nil {
 		s.d.requests.resolve(n, goneOutcome(n))
 		return
+	}
+	if len(e.requests) == 0 {
+		e.failed = nil // what failed before is not this command's
 	}
 	if n != 0 {
 		e.requests[n] = struct{}{}

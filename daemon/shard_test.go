@@ -199,3 +199,29 @@ func TestStrangersDoNotFloodTheHub(t *testing.T) {
 		t.Errorf("%d were counted", d.counters.ikeDropped.Load())
 	}
 }
+
+// TestPanicOfAWorkerIsContained: what works on certificates and keys of strangers must not take the process along.
+func TestPanicOfAWorkerIsContained(t *testing.T) {
+	d, s := bare(t)
+	m := &script{do: func(ike.Command) []ike.Action {
+		// There are no credentials: both answers panic, one on a worker and one on the shard.
+		return []ike.Action{ike.Ask{Token: 1, Question: ike.Verify{}}, ike.Ask{Token: 2, Question: ike.FindPSK{}}}
+	}}
+	left := 2
+	m.answer = func(_ ike.Token, a ike.Answer) []ike.Action {
+		if _, failed := a.(ike.Failed); !failed {
+			t.Errorf("answer %+v", a)
+		}
+		if left--; left > 0 {
+			return nil
+		}
+		return []ike.Action{ike.Close{}}
+	}
+	u := put(d, s, m)
+	q := d.requests.begin()
+	d.command(u, ike.Rekey{Request: q.number})
+	<-q.done
+	if n := d.counters.panics.Load(); n != 2 {
+		t.Errorf("%d failures were counted, expected 2", n)
+	}
+}
