@@ -12,6 +12,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"fmt"
 	"math/big"
 	"testing"
 	"time"
@@ -138,6 +139,45 @@ func bogusRSA(t *testing.T, by *node) *x509.Certificate {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// TestT044ManyNames: as many names and constraints as fit in the longest certificates are refused or verified in bounded time.
+func TestT044ManyNames(t *testing.T) {
+	root := ca(t, nil, "root")
+	name := func(i int) string { return fmt.Sprintf("%x.example", i) }
+	constrained := ca(t, root, "constrained", func(c *x509.Certificate) {
+		c.PermittedDNSDomainsCritical = true
+		for i := range 800 {
+			c.ExcludedDNSDomains = append(c.ExcludedDNSDomains, "x"+name(i))
+		}
+	})
+	end := leaf(t, constrained, func(c *x509.Certificate) {
+		for i := range 900 {
+			c.DNSNames = append(c.DNSNames, name(i))
+		}
+	})
+	for what, n := range map[string]*node{"constraints": constrained, "names": end} {
+		if l := len(n.cert.Raw); l > MaxCertLen || l < MaxCertLen/2 {
+			t.Fatalf("%s: %d octets", what, l)
+		}
+	}
+	start := time.Now()
+	list, err := ParseAll([][]byte{end.cert.Raw, constrained.cert.Raw})
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain, err := Verify(list, trust(root))
+	if err == nil {
+		err = Bind(chain, fqdn("mallory.example"))
+	}
+	if err == nil || len(err.Error()) > 2000 {
+		t.Errorf("%v", err)
+	}
+	if d := time.Since(start); d > maxWork {
+		t.Errorf("%s", d)
+	} else {
+		t.Logf("%s: %v", d, err)
+	}
 }
 
 // FuzzParseAll: nothing panics, and what parses has a key that may sign.
