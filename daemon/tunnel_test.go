@@ -357,6 +357,15 @@ func TestTunnelThroughNAT(t *testing.T) {
 		w.nat.Forget()
 		reach(t, w, vip)
 	})
+	t.Run("mapping forgotten while asleep", func(t *testing.T) {
+		w.nat.Forget()
+		w.client.d.Woke(time.Hour)
+		begin := time.Now()
+		reach(t, w, vip)
+		if took := time.Since(begin); took > keepalive/2 {
+			t.Errorf("reached only after %s: waking did not hasten it", took)
+		}
+	})
 	if n := w.client.count(ike.EventIKEUp); n != 1 {
 		t.Errorf("%d IKE SAs came up, expected that one was enough", n)
 	}
