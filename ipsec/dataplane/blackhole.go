@@ -49,7 +49,7 @@ func (h *holes) watch(now int64, p []byte, in *inner, pair *sadb.Pair) bool {
 	case r.flow != in.flow:
 		*r = repeat{flow: in.flow, top: seq + uint32(payload)}
 	case int32(seq-r.top) >= 0:
-		r.top = seq + uint32(payload)
+		r.top, r.count = seq+uint32(payload), 0 // new data: something was acknowledged, or this is only loss
 	case r.count > 0 && r.seq == seq:
 		r.count++
 	default:

@@ -245,43 +245,6 @@ func (o *Outbound) hold(p []byte, c *cached) *sadb.Pair {
 	return nil
 }
 
-// large decides about a packet that does not fit; false: it was dropped.
-func (o *Outbound) large(g *group, p []byte, it *item) bool {
-	in := &o.in
-	if in.flow.V6 && in.n <= minV6 && in.n <= maxRunOctets-esp.MaxOverhead {
-		it.fragment = true
-		return true
-	}
-	if !in.flow.V6 && (!in.df || !g.pair.CopyDF) {
-		it.split = true
-		return true
-	}
-	if len(o.sent.Replies) == maxReplies || !mayAnswer(p, in) {
-		o.n[OutTooBigQuiet]++
-		return false
-	}
-	o.n[OutTooBig]++
-	buf := o.replies[len(o.sent.Replies)][:]
-	o.sent.Replies = append(o.sent.Replies, tooBig(buf, p, in, g.most))
-	return false
-}
-
-// loops reports whether p is a datagram of the tunnel itself that was routed into it (HOSTILE T-092): the recursion would have
-// no end.
-func loops(p []byte, in *inner, ep *sadb.Endpoint) bool {
-	f := &in.flow
-	if f.Proto != protoUDP && f.Proto != protoESP {
-		return false
-	}
-	if f.Remote.Addr(f.V6) != ep.Remote.Addr() || f.Local.Addr(f.V6) != ep.Local.Addr() && !ep.Local.Addr().IsUnspecified() {
-		return false
-	}
-	if !ep.Encap {
-		return f.Proto == protoESP
-	}
-	return f.Ports == sadb.HavePorts && f.Proto == protoUDP && f.LocalPort == ep.Local.Port() && f.RemotePort == ep.Remote.Port()
-}
-
 // group finds the group of a pair: mostly the last one.
 func (o *Outbound) group(pair *sadb.Pair) *group {
 	for i := o.nGroup - 1; i >= 0; i-- {

@@ -225,3 +225,19 @@ func hiddenOf(proto uint8) sadb.Ports {
 	}
 	return sadb.NoPorts
 }
+
+// loops reports whether p is a datagram of the tunnel itself that was routed into it (HOSTILE T-092): the recursion would have
+// no end.
+func loops(p []byte, in *inner, ep *sadb.Endpoint) bool {
+	f := &in.flow
+	if f.Proto != protoUDP && f.Proto != protoESP {
+		return false
+	}
+	if f.Remote.Addr(f.V6) != ep.Remote.Addr() || f.Local.Addr(f.V6) != ep.Local.Addr() && !ep.Local.Addr().IsUnspecified() {
+		return false
+	}
+	if !ep.Encap {
+		return f.Proto == protoESP
+	}
+	return f.Ports == sadb.HavePorts && f.Proto == protoUDP && f.LocalPort == ep.Local.Port() && f.RemotePort == ep.Remote.Port()
+}

@@ -9,6 +9,7 @@ package dataplane
 import (
 	"encoding/binary"
 
+	"github.com/natterjack/natterjack/ipsec/esp"
 	"github.com/natterjack/natterjack/ipsec/sadb"
 )
 
@@ -23,6 +24,27 @@ const (
 	// minV6: every IPv6 link carries it, and no ICMP may say less (RFC 8200, Section 5).
 	minV6 = 1280
 )
+
+// large decides about a packet that does not fit; false: it was dropped.
+func (o *Outbound) large(g *group, p []byte, it *item) bool {
+	in := &o.in
+	if in.flow.V6 && in.n <= minV6 && in.n <= maxRunOctets-esp.MaxOverhead {
+		it.fragment = true
+		return true
+	}
+	if !in.flow.V6 && (!in.df || !g.pair.CopyDF) {
+		it.split = true
+		return true
+	}
+	if len(o.sent.Replies) == maxReplies || !mayAnswer(p, in) {
+		o.n[OutTooBigQuiet]++
+		return false
+	}
+	o.n[OutTooBig]++
+	buf := o.replies[len(o.sent.Replies)][:]
+	o.sent.Replies = append(o.sent.Replies, tooBig(buf, p, in, g.most))
+	return false
+}
 
 // mayAnswer: RFC 1122, Section 3.2.2; RFC 4443, Section 2.4 (e): never about an ICMP error, a fragment but the first, or a
 // packet whose source is no single host.
