@@ -1,0 +1,148 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+// The daemon with what is around it: its data plane, its control socket, its configuration. Started in an order in which what
+// fails costs nothing, and closed in the other.
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/natterjack/natterjack/daemon"
+	"github.com/natterjack/natterjack/daemon/config"
+	"github.com/natterjack/natterjack/daemon/control"
+	port "github.com/natterjack/natterjack/port/vici"
+)
+
+// service is one run of the daemon.
+type service struct {
+	log   *slog.Logger
+	opts  config.DaemonOptions
+	flags *runFlags
+
+	listener *port.Listener
+	server   *port.Server
+	plane    *dataPlane
+	keylog   *daemon.FileKeyLog
+	d        *daemon.Daemon
+	follow   sync.WaitGroup
+
+	mu sync.Mutex // one reload at a time
+}
+
+// start starts everything, name being where the configuration was read. After an error close takes back what was done.
+func (s *service) start(c *config.Config, name string) (err error) {
+	// First, for it tells whether a daemon runs already.
+	if s.listener, err = port.Listen(s.opts.VICI, socketGroup); err != nil {
+		return err
+	}
+	if s.plane, err = openDataPlane(s.opts, s.flags.state, s.log); err != nil {
+		return err
+	}
+	o := daemon.OptionsOf(s.opts)
+	o.Log, o.Device, o.DataPlane = s.log, s.plane.device, s.plane.mode
+	if s.plane.host != nil {
+		o.Host, o.Mark = s.plane.host, s.plane.host.Mark()
+	}
+	if s.opts.KeyLog != "" {
+		if s.keylog, err = daemon.OpenKeyLog(s.opts.KeyLog); err != nil {
+			return err
+		}
+		o.KeyLog = s.keylog
+		s.log.Warn("EVERY KEY IS WRITTEN TO A FILE: whoever reads it reads all traffic; for debugging only", "keylog", s.opts.KeyLog)
+	}
+	if s.d, err = daemon.New(o); err != nil {
+		return err
+	}
+	s.plane.owned = true // closed by the daemon
+	ctl := control.New(control.Options{Daemon: s.d, Log: s.log, Version: version(), Reload: s.reload})
+	s.server = port.NewServer(ctl, s.log)
+	events := s.d.Events()
+	s.follow.Go(func() { ctl.Follow(events, s.server) })
+	if _, err := s.d.Apply(c); err != nil {
+		return err
+	}
+	s.follow.Go(func() { s.server.Serve(s.listener) })
+	s.announce(c, name)
+	return nil
+}
+
+// announce is the start-up line, and a line for everything that this host could not be given.
+func (s *service) announce(c *config.Config, name string) {
+	if name == "" {
+		name = "none: load one by the control socket"
+	}
+	s.log.Info("natterjack runs", "version", version(), "data_plane", s.plane.mode, "device", s.plane.device.Name(), "because", s.plane.why,
+		"udp", s.ports(), "vici", s.listener.Path(), "configuration", name, "has", counts(c))
+	for _, w := range s.d.Warnings() {
+		s.log.Warn(w)
+	}
+}
+
+// ports are the UDP ports of each family that has some.
+func (s *service) ports() string {
+	var parts []string
+	for _, family := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
+		ike, natt := s.d.Ports(family)
+		for _, p := range []uint16{ike, natt} {
+			if text := fmt.Sprint(p); p != 0 && !slices.Contains(parts, text) {
+				parts = append(parts, text)
+			}
+		}
+	}
+	return strings.Join(parts, " ")
+}
+
+// reload reads the configuration again. What is wrong with it is logged and returned, and then nothing has changed.
+func (s *service) reload() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, name, err := s.flags.src.load()
+	if err == nil && name == "" {
+		s.log.Info("there is no configuration to read again", "folder", defaultFolder)
+		return nil
+	}
+	var changes config.Changes
+	if err == nil {
+		changes, err = s.d.Apply(c)
+	}
+	if err != nil {
+		s.log.Error("the configuration was not reloaded, the one in force stays", "error", err)
+		return err
+	}
+	s.log.Info("configuration reloaded", "from", name, "added", changes.Added, "changed", changes.Changed, "removed", changes.Removed,
+		"pools", changes.Pools, "credentials_changed", changes.Credentials)
+	if changes.Daemon {
+		s.log.Warn("options of the section daemon have changed: they take effect when the daemon is started again")
+	}
+	return nil
+}
+
+// close ends everything that was started.
+func (s *service) close() error {
+	var errs []error
+	if s.d != nil {
+		// Before the server, so that its clients hear of the end of the SAs.
+		errs = append(errs, s.d.Close())
+	}
+	if s.server != nil {
+		s.server.Close()
+	}
+	if s.listener != nil {
+		s.listener.Close()
+	}
+	s.follow.Wait()
+	if s.keylog != nil {
+		errs = append(errs, s.keylog.Close())
+	}
+	if s.plane != nil {
+		errs = append(errs, s.plane.close())
+	}
+	return errors.Join(errs...)
+}
