@@ -14,6 +14,7 @@ import (
 	"encoding/asn1"
 	"fmt"
 	"math/big"
+	"strings"
 	"testing"
 	"time"
 )
@@ -72,12 +73,12 @@ func nested(n int) []byte {
 	return b
 }
 
-// maxWork is HOSTILE T-043's CPU time of one attempt; the test allows ten times that, for slow and busy machines.
+// maxWork is ten times HOSTILE T-043's CPU time of one attempt, for slow and busy machines.
 const maxWork = 10 * 50 * time.Millisecond
 
 // TestT043Work: eight certificates with the costliest keys are refused in bounded time, however they are named.
 func TestT043Work(t *testing.T) {
-	root := ca(t, nil, "root")
+	root := ca(t, nil, "another")
 	// The attacker signs with keys of its own, so that every step of the search goes on.
 	chainOf := func(names func(i int) string) []*x509.Certificate {
 		var last *node
@@ -100,22 +101,42 @@ func TestT043Work(t *testing.T) {
 		"all different": chainOf(func(i int) string { return string(rune('a' + i)) }),
 	}
 	// RSA keys that nobody has: random odd numbers of the largest length.
-	wide := certs(leaf(t, root))
-	for range MaxCerts - 1 {
-		wide = append(wide, bogusRSA(t, root))
+	stranger := ca(t, nil, "stranger")
+	wide := certs(leaf(t, stranger))
+	for range maxKeysOfName {
+		wide = append(wide, bogusRSA(t, stranger))
 	}
 	attempts["RSA 8192"] = wide
-	for name, c := range attempts {
-		start := time.Now()
-		if _, err := Verify(c, trust(ca(t, nil, "another"))); err == nil {
-			t.Errorf("%s: accepted", name)
+	// The unit is one verification here and now: busy machines and the race detector make times that cannot be compared with
+	// HOSTILE's 50 ms, which are 25 verifications by RSA 8192 on a slow core. Two keys a name are 14; the factor is for noise.
+	deep := attempts["all different"]
+	unit := fastest(func() {
+		if err := deep[2].CheckSignatureFrom(deep[1]); err != nil {
+			t.Fatal(err)
 		}
-		if d := time.Since(start); d > maxWork {
-			t.Errorf("%s: %s", name, d)
-		} else {
-			t.Logf("%s: %s", name, d)
+	})
+	for name, c := range attempts {
+		d := fastest(func() {
+			_, err := Verify(c, trust(root))
+			if err == nil || strings.Contains(err.Error(), "7 keys under the name") != (name == "one name") {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+		if d > 4*14*unit {
+			t.Errorf("%s: %s, and one verification takes %s", name, d, unit)
 		}
 	}
+}
+
+// fastest is the shortest of a few runs.
+func fastest(f func()) time.Duration {
+	best := time.Hour
+	for range 3 {
+		start := time.Now()
+		f()
+		best = min(best, time.Since(start))
+	}
+	return best
 }
 
 type publicOnly struct{ crypto.Signer }
