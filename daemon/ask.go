@@ -23,7 +23,13 @@ var errBusy = errors.New("too many key exchanges and signatures are waiting")
 func (s *shard) ask(e *entry, t ike.Token, q ike.Question) {
 	defer s.d.contain("the answer to a question of an IKE machine", func() { s.answerNow(e, t, failedInside()) })
 	switch q := q.(type) {
-	case ike.Reserve, ike.Install, ike.Promote, ike.Move, ike.Remove, ike.Query:
+	case ike.Remove:
+		a := s.d.kernel.Ask(time.Now(), e.unique, q)
+		if removed, ok := a.(ike.Removed); ok && q.SPIOut != 0 && !q.OnlyOut {
+			e.keepFinal(q.SPIIn, removed.Final)
+		}
+		s.answerNow(e, t, a)
+	case ike.Reserve, ike.Install, ike.Promote, ike.Move, ike.Query:
 		s.answerNow(e, t, s.d.kernel.Ask(time.Now(), e.unique, q))
 	case ike.KeyExchange:
 		s.d.counters.keyExchanges.Add(1)

@@ -69,7 +69,12 @@ func (s *shard) report(e *entry, ev ike.Event) {
 	case ike.EventCommandDone:
 		// Resolved after the action list, which may say also how the IKE SA fared.
 		e.finished = append(e.finished, ev)
-	case ike.EventChildUp, ike.EventChildDown:
+	case ike.EventChildDown:
+		if ev.Child != nil {
+			ev.Usage = s.finalUsage(e, ev)
+		}
+		s.d.client.event(ev)
+	case ike.EventChildUp:
 		s.d.client.event(ev)
 	}
 	if ev.Connection != "" && (e.conn == nil || e.conn.Name != ev.Connection) {
@@ -77,6 +82,30 @@ func (s *shard) report(e *entry, ev ike.Event) {
 	}
 	s.mux.Observe(e.unique, ev.Kind)
 	s.d.hub.publish(ev)
+}
+
+// maxFinals bounds the counts that wait for their event.
+const maxFinals = 256
+
+// keepFinal keeps what a pair had counted when it was removed, for the event that says so.
+func (e *entry) keepFinal(spiIn uint32, u ike.Usage) {
+	if e.finals == nil || len(e.finals) >= maxFinals {
+		e.finals = map[uint32]ike.Usage{}
+	}
+	e.finals[spiIn] = u
+}
+
+// finalUsage is what a child had counted in the end: the machine knows only what it asked for last.
+func (s *shard) finalUsage(e *entry, ev ike.Event) ike.Usage {
+	u, removed := e.finals[ev.Child.SPIIn]
+	if !removed {
+		u = s.d.kernel.usage(ev.Child.SPIIn)
+	}
+	delete(e.finals, ev.Child.SPIIn)
+	if u.PacketsIn+u.PacketsOut < ev.Usage.PacketsIn+ev.Usage.PacketsOut {
+		return ev.Usage
+	}
+	return u
 }
 
 // settle resolves the commands that ended in an action list.

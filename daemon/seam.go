@@ -191,6 +191,9 @@ func (k *seam) children() int {
 }
 
 func (k *seam) usage(spiIn uint32) ike.Usage {
+	if k.owner(spiIn) == 0 {
+		return ike.Usage{}
+	}
 	u, _ := k.db.Query(spiIn)
 	return usageOf(u)
 }

@@ -29,6 +29,7 @@ type entry struct {
 	leases   map[netip.Addr]ike.Unlease // what its peer has of the pools, one address each
 	requests map[uint64]struct{}        // commands that somebody waits for
 	finished []ike.Event                // EventCommandDone of the list that is being performed
+	finals   map[uint32]ike.Usage       // by inbound SPI: counts of pairs that were removed
 	failed   *ike.Event                 // the last EventFailed
 	down     *ike.Event                 // EventIKEDown
 	deadline time.Time

@@ -373,6 +373,9 @@ func TestTunnelThroughNAT(t *testing.T) {
 	if err != nil || m.Done != 1 {
 		t.Errorf("terminate: %+v, %v", m, err)
 	}
+	if ev, _ := w.gateway.last(ike.EventChildDown); ev.Usage.BytesIn < payload {
+		t.Errorf("counted %+v in the end", ev.Usage)
+	}
 	if n := len(w.client.d.Status()) + len(w.gateway.d.Status()); n != 0 {
 		t.Errorf("%d IKE SAs are left", n)
 	}
