@@ -38,6 +38,8 @@ type ChildSA struct {
 	VIPs []netip.Addr
 	// PeerVIPs says whose VIPs are.
 	PeerVIPs bool
+	// LocalID and RemoteID are the authenticated identities of the IKE SA; in events only (updown commands are told).
+	LocalID, RemoteID ID
 }
 
 // Selector is a traffic selector: an address range, a protocol (0: any) and a port range (RFC 7296, Section 3.13.1).

@@ -169,11 +169,13 @@ func (sa *SA) armChild(now time.Time, c *child) {
 // childUp reports a child that works.
 func (sa *SA) childUp(c *child, rekey bool) {
 	seen := c.sa
+	seen.LocalID, seen.RemoteID = sa.localID, sa.peerID
 	sa.report(ike.Event{Kind: ike.EventChildUp, Child: &seen, ChildID: c.sa.ChildID, Rekey: rekey})
 }
 
 func (sa *SA) childDown(c *child, rekey bool, u ike.Usage, detail string) {
 	seen := c.sa
+	seen.LocalID, seen.RemoteID = sa.localID, sa.peerID
 	sa.report(ike.Event{Kind: ike.EventChildDown, Child: &seen, ChildID: c.sa.ChildID, Rekey: rekey, Usage: u, Detail: detail})
 }
 
@@ -196,7 +198,7 @@ func (sa *SA) dropChild(now time.Time, c *child, detail string) {
 	sa.succession(now, c)
 	switch {
 	case c.installing != 0:
-		sa.cancel(c.installing) // with it the data plane removes what it had begun
+		sa.uninstall(c)
 		c.installed(now, ike.Failed{Err: errors.New(detail)})
 	case c.replaced:
 		sa.stopSending(c)
@@ -204,6 +206,12 @@ func (sa *SA) dropChild(now time.Time, c *child, detail string) {
 	default:
 		sa.remove(c, detail)
 	}
+}
+
+// uninstall withdraws an Install that is outstanding, and removes what it may have begun.
+func (sa *SA) uninstall(c *child) {
+	sa.cancel(c.installing)
+	sa.forget(ike.Remove{SPIIn: c.sa.SPIIn, SPIOut: c.sa.SPIOut, Remote: c.sa.Path.Remote.Addr()})
 }
 
 // succession mends what refers to a child that goes: what it replaces goes on alone, what it was replaced by sends.

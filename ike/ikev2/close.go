@@ -72,7 +72,8 @@ func (sa *SA) closeChildren(detail string) {
 	for _, c := range gone {
 		c.gone = true
 		if c.installing != 0 {
-			continue // its question is withdrawn below
+			sa.uninstall(c)
+			continue
 		}
 		sa.forget(ike.Remove{SPIIn: c.sa.SPIIn, SPIOut: c.sa.SPIOut, Remote: c.sa.Path.Remote.Addr()})
 		sa.childDown(c, c.replaced, c.usage, detail)

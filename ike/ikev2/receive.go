@@ -75,8 +75,7 @@ func (sa *SA) receiveResponse(now time.Time, g *generation, m *ikev2msg.Message,
 	sa.accepted(now, o)
 	g.pending = nil
 	if o.bad != nil {
-		// RFC 7296, Section 2.21.4: a response is never answered; the exchange has failed.
-		o.payloads = []ikev2msg.Payload{&ikev2msg.Notify{Notify: ikev2msg.InvalidSyntax, Data: nil}}
+		// RFC 7296, Section 2.21.4: a response is never answered. It has no payloads then, and the exchange fails.
 		sa.report(ike.Event{Kind: ike.EventFailed, Notify: uint16(ikev2msg.InvalidSyntax), Detail: "the response: " + o.bad.Error()})
 	}
 	r.finish(now, o)

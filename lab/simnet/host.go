@@ -42,6 +42,8 @@ type Host struct {
 
 	// Counts of what happened.
 	Delivered, Keepalives, Dropped, Panics int
+	// Admits are the questions that the registry of identities was asked.
+	Admits []ike.Admit
 	// Events are all reports of machines, oldest first.
 	Events []ike.Event
 
@@ -300,19 +302,16 @@ func (x *machine) perform(actions []ike.Action) {
 	}
 }
 
-// answer answers a question now, or when the test wants it.
+// answer answers a question now, or when the test wants it. A question that was withdrawn is not begun, but for a removal.
 func (x *machine) answer(a ike.Ask) {
-	if _, removal := a.Question.(ike.Remove); !x.asks[a.Token] && !(removal && x.closed) {
-		return
-	}
-	delete(x.asks, a.Token)
 	h := x.host
 	name := strings.TrimPrefix(fmt.Sprintf("%T", a.Question), "ike.")
-	closed := x.closed // a removal goes on without its machine
+	_, removal := a.Question.(ike.Remove)
 	give := func() {
-		if x.closed && !closed {
+		if !x.asks[a.Token] && !removal {
 			return
 		}
+		delete(x.asks, a.Token)
 		if ans := h.answer(a.Question); !x.closed {
 			x.perform(x.m.Answer(h.world.Now, a.Token, ans))
 		}
@@ -354,6 +353,7 @@ func (h *Host) answer(q ike.Question) ike.Answer {
 		}
 		return l
 	case ike.Admit:
+		h.Admits = append(h.Admits, q)
 		return ike.Admitted{}
 	case ike.Sign, ike.Verify:
 		return ike.Failed{Refusal: ike.RefusalAuthentication, Err: fmt.Errorf("this host has no certificates")}
