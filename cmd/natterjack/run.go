@@ -3,7 +3,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -54,7 +53,7 @@ a privilege too: daemon { port = … port_nat_t = … } chooses others.`,
   natterjack run --config my.conf --data-plane netstack --vici ./vici.sock      # without root`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return run(cmd.Context(), cmd.ErrOrStderr(), f)
+			return run(cmd.ErrOrStderr(), f)
 		},
 	}
 	f.src.flags(cmd)
@@ -118,8 +117,8 @@ func newLog(w io.Writer, o config.DaemonOptions) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, h))
 }
 
-// run runs the daemon until a signal or the end of ctx.
-func run(ctx context.Context, stderr io.Writer, f *runFlags) error {
+// run runs the daemon until a signal ends it.
+func run(stderr io.Writer, f *runFlags) error {
 	if err := f.check(); err != nil {
 		return err
 	}
@@ -149,9 +148,6 @@ func run(ctx context.Context, stderr io.Writer, f *runFlags) error {
 				<-end // a second signal does not wait
 				os.Exit(exitFailed)
 			}()
-			return s.close()
-		case <-ctx.Done():
-			s.log.Info("ending", "signal", "interrupt or terminated")
 			return s.close()
 		}
 	}
