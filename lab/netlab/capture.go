@@ -28,11 +28,11 @@ type Capture struct {
 	proc *Process
 }
 
-// Capture starts tcpdump on an interface and waits until it listens.
+// Capture starts tcpdump on an interface and waits until it listens. Each slot of its ring has the size of the largest packet.
 func (s *Space) Capture(iface string) *Capture {
 	s.lab.Helper()
 	c := &Capture{Path: filepath.Join(s.lab.Dir, s.Role+"-"+iface+".pcap"), lab: s.lab}
-	c.proc = s.Start("tcpdump", nil, "tcpdump", "-i", iface, "-Z", "root", "-U", "-B", "16384", "-s", "0", "--immediate-mode", "-n",
+	c.proc = s.Start("tcpdump", nil, "tcpdump", "-i", iface, "-Z", "root", "-U", "-B", "65536", "-s", "65600", "--immediate-mode", "-n",
 		"-w", c.Path)
 	s.lab.Eventually(10*time.Second, "tcpdump", func() (bool, string) {
 		log := c.proc.Log()

@@ -58,9 +58,12 @@ var build struct {
 	err  error
 }
 
-// Binary is the natterjack that the labs run.
+// Binary is the natterjack that the labs run: NETLAB_BINARY, or what is built from the tree.
 func (l *Lab) Binary() string {
 	l.Helper()
+	if path := os.Getenv("NETLAB_BINARY"); path != "" {
+		return path
+	}
 	build.Do(func() {
 		root, err := exec.Command("go", "env", "GOMOD").Output()
 		if err != nil {
@@ -111,11 +114,12 @@ func (n *Node) writeFiles() {
 			n.lab.Fatal(err)
 		}
 	}
+	conf := "swanctl {\n}\n"
 	if n.Kind == StrongSwan {
-		conf := fmt.Sprintf(charonConf, plugins, strings.Join(n.Config.Charon, "\n  "), filepath.Join(n.lab.Dir, n.Role+"-charon.log"), n.Socket())
-		if err := os.WriteFile(filepath.Join(n.dir, "strongswan.conf"), []byte(conf), 0o600); err != nil {
-			n.lab.Fatal(err)
-		}
+		conf = fmt.Sprintf(charonConf, plugins, strings.Join(n.Config.Charon, "\n  "), filepath.Join(n.lab.Dir, n.Role+"-charon.log"), n.Socket())
+	}
+	if err := os.WriteFile(filepath.Join(n.dir, "strongswan.conf"), []byte(conf), 0o600); err != nil {
+		n.lab.Fatal(err)
 	}
 }
 

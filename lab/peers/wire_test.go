@@ -93,7 +93,8 @@ func TestDecrypt(t *testing.T) {
 func TestFragmentation(t *testing.T) {
 	small := func(c *netlab.Config) {
 		c.Options = append(c.Options, "send_cert = always")
-		c.Daemon = append(c.Daemon, "fragment_size = 576")
+		// With GSO the capture would show several fragments as one datagram, which is cut behind it.
+		c.Daemon = append(c.Daemon, "fragment_size = 576", "gso = off")
 		c.Charon = append(c.Charon, "fragment_size = 576")
 	}
 	for _, p := range all() {
