@@ -63,37 +63,41 @@ type Lease struct {
 func (l *Lease) BackEnd() string { return l.backEnd }
 
 // Set puts the settings in force. The error is one sentence that says why it could not be.
-func Set(s Settings, j *store.Journal) (*Lease, error) {
+func Set(ctx context.Context, s Settings, j *store.Journal) (*Lease, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
-	name, err := detect()
+	name, err := detect(ctx)
 	if err != nil {
 		return nil, err
 	}
 	l := &Lease{backEnd: name, journal: j, undo: store.Undo{Kind: Kind, Name: s.Device, Args: map[string]string{"backend": name}}}
 	if name == file {
-		return l, l.setFile(s, resolvConf)
+		if err := l.setFile(s, resolvConf); err != nil {
+			return nil, err
+		}
+		return l, nil
 	}
 	if l.id, err = j.Record(l.undo); err != nil {
 		return nil, err
 	}
-	if err := setBy(name, s); err != nil {
-		return nil, errors.Join(err, Undo(l.undo), j.Done(l.id))
+	if err := setBy(ctx, name, s); err != nil {
+		err = errors.Join(err, Undo(ctx, l.undo))
+		return nil, errors.Join(err, j.Done(l.id))
 	}
 	return l, nil
 }
 
 // Restore takes the settings back.
-func (l *Lease) Restore() error {
-	if err := Undo(l.undo); err != nil {
+func (l *Lease) Restore(ctx context.Context) error {
+	if err := Undo(ctx, l.undo); err != nil {
 		return err
 	}
 	return l.journal.Done(l.id)
 }
 
 // Undo takes recorded settings back. Where the device is gone, so are its settings.
-func Undo(u store.Undo) error {
+func Undo(ctx context.Context, u store.Undo) error {
 	if u.Kind != Kind {
 		return fmt.Errorf("journal: kind %q is not ours", u.Kind)
 	}
@@ -102,15 +106,15 @@ func Undo(u store.Undo) error {
 		if _, err := os.Stat("/sys/class/net/" + u.Name); err != nil {
 			return nil
 		}
-		return tool("", "resolvectl", "revert", u.Name)
+		return tool(ctx, "", "resolvectl", "revert", u.Name)
 	case openresolv:
-		return tool("", "resolvconf", "-f", "-d", u.Name)
+		return tool(ctx, "", "resolvconf", "-f", "-d", u.Name)
 	case resolvconf:
-		return tool("", "resolvconf", "-d", u.Name)
+		return tool(ctx, "", "resolvconf", "-d", u.Name)
 	case scutil:
-		return tool("remove "+scutilKey(u.Name)+"\nquit\n", "scutil")
+		return tool(ctx, "remove "+scutilKey(u.Name)+"\nquit\n", "scutil")
 	case netsh:
-		return undoNetsh(u.Name)
+		return undoNetsh(ctx, u.Name)
 	case file:
 		return restoreFile(resolvConf, u.Args["old"], u.Args["new"])
 	}
@@ -158,7 +162,7 @@ func checkDomain(d string) error {
 }
 
 // detect chooses the back end of this host.
-func detect() (string, error) {
+func detect(ctx context.Context) (string, error) {
 	have := func(name string) bool { _, err := exec.LookPath(name); return err == nil }
 	switch {
 	case runtime.GOOS == "darwin":
@@ -168,7 +172,7 @@ func detect() (string, error) {
 	case have("resolvectl") && exists("/run/systemd/resolve/resolv.conf"):
 		return resolved, nil
 	case have("resolvconf"):
-		if tool("", "resolvconf", "--version") == nil {
+		if tool(ctx, "", "resolvconf", "--version") == nil {
 			return openresolv, nil
 		}
 		return resolvconf, nil
@@ -182,11 +186,11 @@ func exists(path string) bool {
 }
 
 // setBy runs the tools of a back end. With neither Full nor domains, the servers serve nothing by name: that is Full.
-func setBy(name string, s Settings) error {
+func setBy(ctx context.Context, name string, s Settings) error {
 	full := s.Full || len(s.Domains) == 0
 	switch name {
 	case resolved:
-		return setResolved(s, full)
+		return setResolved(ctx, s, full)
 	case openresolv:
 		args := []string{"-m", "0", "-a", s.Device}
 		if full {
@@ -194,25 +198,25 @@ func setBy(name string, s Settings) error {
 		} else {
 			args = append([]string{"-p"}, args...)
 		}
-		return tool(text(s), "resolvconf", args...)
+		return tool(ctx, text(s), "resolvconf", args...)
 	case resolvconf:
 		if !full {
 			return errors.New("dns: resolvconf on this host cannot ask different servers for different domains")
 		}
-		return tool(text(s), "resolvconf", "-a", s.Device)
+		return tool(ctx, text(s), "resolvconf", "-a", s.Device)
 	case scutil:
-		return tool(scutilScript(s, full), "scutil")
+		return tool(ctx, scutilScript(s, full), "scutil")
 	default:
-		return setNetsh(s)
+		return setNetsh(ctx, s)
 	}
 }
 
-func setResolved(s Settings, full bool) error {
+func setResolved(ctx context.Context, s Settings, full bool) error {
 	args := []string{"dns", s.Device}
 	for _, a := range s.Servers {
 		args = append(args, a.String())
 	}
-	if err := tool("", "resolvectl", args...); err != nil {
+	if err := tool(ctx, "", "resolvectl", args...); err != nil {
 		return err
 	}
 	args = []string{"domain", s.Device}
@@ -222,14 +226,14 @@ func setResolved(s Settings, full bool) error {
 	for _, d := range s.Domains {
 		args = append(args, "~"+d)
 	}
-	if err := tool("", "resolvectl", args...); err != nil {
+	if err := tool(ctx, "", "resolvectl", args...); err != nil {
 		return err
 	}
 	yes := "no"
 	if full {
 		yes = "yes"
 	}
-	return tool("", "resolvectl", "default-route", s.Device, yes)
+	return tool(ctx, "", "resolvectl", "default-route", s.Device, yes)
 }
 
 // text is the settings as resolv.conf(5).
@@ -263,7 +267,7 @@ func scutilScript(s Settings, full bool) string {
 	return b.String() + "\nset " + scutilKey(s.Device) + "\nquit\n"
 }
 
-func setNetsh(s Settings) error {
+func setNetsh(ctx context.Context, s Settings) error {
 	count := map[string]int{}
 	for _, a := range s.Servers {
 		stack := "ipv6"
@@ -272,23 +276,23 @@ func setNetsh(s Settings) error {
 		}
 		count[stack]++
 		args := []string{"interface", stack, "add", "dnsservers", "name=" + s.Device, "address=" + a.String(), fmt.Sprintf("index=%d", count[stack]), "validate=no"}
-		if err := tool("", "netsh", args...); err != nil {
+		if err := tool(ctx, "", "netsh", args...); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func undoNetsh(device string) error {
+func undoNetsh(ctx context.Context, device string) error {
 	return errors.Join(
-		tool("", "netsh", "interface", "ipv4", "delete", "dnsservers", "name="+device, "address=all", "validate=no"),
-		tool("", "netsh", "interface", "ipv6", "delete", "dnsservers", "name="+device, "address=all", "validate=no"),
+		tool(ctx, "", "netsh", "interface", "ipv4", "delete", "dnsservers", "name="+device, "address=all", "validate=no"),
+		tool(ctx, "", "netsh", "interface", "ipv6", "delete", "dnsservers", "name="+device, "address=all", "validate=no"),
 	)
 }
 
 // tool runs a program with a deadline; its words are part of the error.
-func tool(stdin, name string, args ...string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), toolLimit)
+func tool(ctx context.Context, stdin, name string, args ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, toolLimit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.WaitDelay = time.Second

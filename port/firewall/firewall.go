@@ -13,11 +13,18 @@ import (
 	"github.com/natterjack/natterjack/port/store"
 )
 
-// KindTable is the kind of store.Undo that Undo of this package understands.
-const KindTable = "nftables"
+// The kinds of store.Undo that Undo and UndoSysctl of this package understand.
+const (
+	KindTable  = "nftables"
+	KindSysctl = "sysctl"
+)
 
-// policyLimit bounds the rules: what peers negotiate must not slow every packet of the host without end.
-const policyLimit = 4096
+const (
+	// policyLimit bounds the policies: what peers negotiate must not fill the kernel.
+	policyLimit = 65536
+	// ruleLimit bounds those that are a rule of their own, which every packet of the host meets one after the other.
+	ruleLimit = 2048
+)
 
 // Action is what a policy asks for.
 type Action uint8
@@ -31,6 +38,16 @@ const (
 	Discard
 )
 
+func (a Action) String() string {
+	switch a {
+	case Bypass:
+		return "pass"
+	case Discard:
+		return "drop"
+	}
+	return "protect"
+}
+
 // Selector is a range of addresses, a protocol (0: any) and a range of ports; for ICMP a port is type*256 + code.
 type Selector struct {
 	From, To         netip.Addr
@@ -38,12 +55,11 @@ type Selector struct {
 	PortFrom, PortTo uint16
 }
 
-// Policy is one pair of selectors in both directions. The policy with the smallest Priority that matches decides.
+// Policy is one pair of selectors in both directions. Bypass wins over the others, which both drop.
 type Policy struct {
 	ID            string // the caller's name for it, shown in listings
 	Action        Action
 	Local, Remote Selector
-	Priority      uint32
 }
 
 // Options says whose table it is.
@@ -54,12 +70,15 @@ type Options struct {
 	Device string
 	// Mark is on the daemon's own packets, and is set on the peer's datagrams on input.
 	Mark uint32
+	// MarkMask is which bits of a packet's mark say that a daemon of ours made it; zero: all.
+	MarkMask uint32
 	// Ports are the daemon's own UDP ports.
 	Ports   []uint16
 	Journal *store.Journal // nil: nothing is recorded
 }
 
-// Drop is what one policy has kept out or in since it was set.
+// Drop is what a policy has kept out or in since the rules changed. Protect policies of all protocols with the same local
+// addresses are counted together, as "protect" and these addresses.
 type Drop struct {
 	ID              string
 	Direction       string // "in" or "out"

@@ -44,12 +44,22 @@ func onDevice(name string, input bool) []expr.Any {
 	return []expr.Any{&expr.Meta{Key: key, Register: 1}, equal(padded[:]...)}
 }
 
-func marked(mark uint32) []expr.Any {
-	return []expr.Any{&expr.Meta{Key: expr.MetaKeyMARK, Register: 1}, equal(native(mark)...)}
+// marked: the packet's mark, in the bits of mask, is ours.
+func marked(mark, mask uint32) []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyMARK, Register: 1},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: native(mask), Xor: native(0)},
+		equal(native(mark & mask)...),
+	}
 }
 
-func setMark(mark uint32) []expr.Any {
-	return []expr.Any{&expr.Immediate{Register: 1, Data: native(mark)}, &expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: 1}}
+// setMark sets the bits of mask and leaves others to whoever uses them.
+func setMark(mark, mask uint32) []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyMARK, Register: 1},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: native(^mask), Xor: native(mark & mask)},
+		&expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: 1},
+	}
 }
 
 func toThisHost() []expr.Any {
@@ -84,13 +94,23 @@ func neighbourDiscovery() []expr.Any {
 	})
 }
 
+// header says where a family keeps its addresses (RFC 791, Section 3.1; RFC 8200, Section 3).
+type header struct {
+	family           byte
+	src, dst, length uint32
+}
+
+func headerOf(s Selector) header {
+	if s.From.Is6() {
+		return header{unix.NFPROTO_IPV6, 8, 24, 16}
+	}
+	return header{unix.NFPROTO_IPV4, 12, 16, 4}
+}
+
 // match is the condition that a packet goes from src to dst.
 func match(src, dst Selector) []expr.Any {
-	nf, srcAt, dstAt, size := byte(unix.NFPROTO_IPV4), uint32(12), uint32(16), uint32(4)
-	if src.From.Is6() {
-		nf, srcAt, dstAt, size = unix.NFPROTO_IPV6, 8, 24, 16
-	}
-	e := rule(family(nf), address(srcAt, size, src), address(dstAt, size, dst))
+	h := headerOf(src)
+	e := rule(family(h.family), address(h.src, h.length, src), address(h.dst, h.length, dst))
 	proto := max(src.Proto, dst.Proto)
 	if proto == 0 {
 		return e
@@ -103,12 +123,18 @@ func match(src, dst Selector) []expr.Any {
 	return append(append(e, ports(0, src)...), ports(2, dst)...)
 }
 
+func load(at, size uint32) expr.Any {
+	return &expr.Payload{Base: expr.PayloadBaseNetworkHeader, Offset: at, Len: size, DestRegister: 1}
+}
+
 func address(at, size uint32, s Selector) []expr.Any {
-	e := []expr.Any{&expr.Payload{Base: expr.PayloadBaseNetworkHeader, Offset: at, Len: size, DestRegister: 1}}
-	if s.From == s.To {
-		return append(e, equal(s.From.AsSlice()...))
+	if s.From.IsUnspecified() && !s.To.Next().IsValid() {
+		return nil // the family says it all
 	}
-	return append(e, between(s.From.AsSlice(), s.To.AsSlice()))
+	if s.From == s.To {
+		return []expr.Any{load(at, size), equal(s.From.AsSlice()...)}
+	}
+	return []expr.Any{load(at, size), between(s.From.AsSlice(), s.To.AsSlice())}
 }
 
 func ports(at uint32, s Selector) []expr.Any {

@@ -8,10 +8,6 @@ import (
 	"testing"
 )
 
-func sel(from, to string) Selector {
-	return Selector{From: netip.MustParseAddr(from), To: netip.MustParseAddr(to), PortTo: 0xffff}
-}
-
 func TestPolicyCheck(t *testing.T) {
 	good := Policy{ID: "a", Local: sel("10.0.0.0", "10.0.0.255"), Remote: sel("192.0.2.1", "192.0.2.1")}
 	if err := good.check(); err != nil {

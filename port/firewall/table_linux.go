@@ -1,13 +1,14 @@
 // Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
 
-// The table on Linux. Three chains: "mark" puts our mark on the peer's datagrams before the reverse-path check, "in" and
-// "out" judge what did not come through the tunnel. The table is rebuilt in one transaction at each change, so that no
-// packet ever meets half of it. It is not owned by our socket on purpose: if the daemon dies, cleartext stays out.
+// The table on Linux. Chains: "mark" puts our mark on the peer's datagrams before the reverse-path check and on what a pass
+// policy keeps out of the tunnel's routes, "reroute" does the latter for this host's own packets, "in" and "out" judge what
+// did not come through the tunnel. The rules are replaced in one transaction, so that no packet ever meets half of them;
+// a gateway's clients come and go as elements of a set. The table is not owned by our socket on purpose: if the daemon
+// dies, cleartext stays out.
 
 package firewall
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -34,10 +35,15 @@ type Table struct {
 	name string
 
 	mu       sync.Mutex // protects all following fields
-	policies []Policy   // by priority, then by age
+	policies []Policy   // by age
 	ports    []uint16
+	sets     map[scope]*set // what stands in the kernel
+	nextSet  int
 	id       store.ID
 	closed   bool
+	// validMark says that our table shows validMarkChain, recorded as validMarkID.
+	validMark   bool
+	validMarkID store.ID
 }
 
 // Open makes the table, replacing what a crash left of one with the same name. The error is *Unavailable where the
@@ -45,6 +51,9 @@ type Table struct {
 func Open(o Options) (*Table, error) {
 	if err := checkName(o.Instance); err != nil {
 		return nil, err
+	}
+	if o.MarkMask == 0 {
+		o.MarkMask = 0xffffffff
 	}
 	t := &Table{opts: o, name: prefix + o.Instance, ports: slices.Clone(o.Ports)}
 	id, err := o.Journal.Record(store.Undo{Kind: KindTable, Name: t.name})
@@ -79,15 +88,20 @@ func (t *Table) Add(policies ...Policy) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	next := slices.Clone(t.policies)
+	index := make(map[string]int, len(next))
+	for i, p := range next {
+		index[p.ID] = i
+	}
 	for _, p := range policies {
 		if err := p.check(); err != nil {
 			return err
 		}
-		if i := slices.IndexFunc(next, func(q Policy) bool { return q.ID == p.ID }); i >= 0 {
+		if i, ok := index[p.ID]; ok {
 			next[i] = p
-		} else {
-			next = append(next, p)
+			continue
 		}
+		index[p.ID] = len(next)
+		next = append(next, p)
 	}
 	if len(next) > policyLimit {
 		return fmt.Errorf("firewall: more than %d policies", policyLimit)
@@ -110,87 +124,50 @@ func (t *Table) Remove(ids ...string) error {
 func (t *Table) SetPorts(ports []uint16) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.closed {
+		return errClosed
+	}
 	old := t.ports
 	t.ports = slices.Clone(ports)
-	if err := t.replace(t.policies); err != nil {
+	if err := t.rebuild(); err != nil {
 		t.ports = old
-		return err
+		return fmt.Errorf("firewall: %w", err)
 	}
 	return nil
 }
 
+var errClosed = errors.New("firewall: closed")
+
+// replace puts a list of policies in force: where only the elements of sets differ, by these alone.
 func (t *Table) replace(next []Policy) error {
 	if t.closed {
-		return errors.New("firewall: closed")
+		return errClosed
 	}
-	slices.SortStableFunc(next, func(a, b Policy) int { return cmp.Compare(a.Priority, b.Priority) })
+	rules, scopes := arrange(next)
+	if len(rules) > ruleLimit {
+		return fmt.Errorf("firewall: more than %d policies with protocols, ports or other actions than protect", ruleLimit)
+	}
 	old := t.policies
+	oldRules, _ := arrange(old)
 	t.policies = next
-	if err := t.rebuild(); err != nil {
+	err := error(nil)
+	if slices.Equal(rules, oldRules) && t.hasSets(scopes) {
+		err = t.update(scopes)
+	} else {
+		err = t.rebuild()
+	}
+	if err != nil {
 		t.policies = old
 		return fmt.Errorf("firewall: %w", err)
 	}
 	return nil
 }
 
-// Policies returns what is in force, in the order in which it is judged.
+// Policies returns what is in force, in the order in which it was set.
 func (t *Table) Policies() []Policy {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return slices.Clone(t.policies)
-}
-
-// rebuild replaces the whole table in one transaction. The caller holds mu, or is alone.
-func (t *Table) rebuild() error {
-	c, err := nftables.New()
-	if err != nil {
-		return err
-	}
-	table := &nftables.Table{Family: nftables.TableFamilyINet, Name: t.name}
-	c.AddTable(table)
-	c.DelTable(table)
-	c.AddTable(table)
-	t.markChain(c, table)
-	in := c.AddChain(&nftables.Chain{Table: table, Name: "in", Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityFilter})
-	out := c.AddChain(&nftables.Chain{Table: table, Name: "out", Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityFilter})
-	add := func(chain *nftables.Chain, comment string, exprs []expr.Any) {
-		c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: exprs, UserData: userdata.AppendString(nil, userdata.TypeComment, comment)})
-	}
-	for _, chain := range []*nftables.Chain{in, out} {
-		for _, device := range []string{t.opts.Device, "lo"} {
-			add(chain, "judged by the engine", rule(onDevice(device, chain == in), accept()))
-		}
-		if t.opts.Mark != 0 {
-			add(chain, "the daemon's own", rule(marked(t.opts.Mark), accept()))
-		}
-		add(chain, "neighbour discovery", rule(neighbourDiscovery(), accept()))
-	}
-	for _, p := range t.policies {
-		verdict := drop()
-		if p.Action == Bypass {
-			verdict = accept()
-		}
-		comment := p.ID
-		if len(comment) > 100 {
-			comment = comment[:100]
-		}
-		add(in, comment, rule(match(p.Remote, p.Local), verdict))
-		add(out, comment, rule(match(p.Local, p.Remote), verdict))
-	}
-	return c.Flush()
-}
-
-// markChain marks the peer's datagrams, which are addressed to this host, before the reverse-path check.
-func (t *Table) markChain(c *nftables.Conn, table *nftables.Table) {
-	if t.opts.Mark == 0 {
-		return
-	}
-	chain := c.AddChain(&nftables.Chain{Table: table, Name: "mark", Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityMangle})
-	c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: rule(onDevice(t.opts.Device, true), accept())})
-	for _, port := range t.ports {
-		c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: rule(toThisHost(), udpPort(port), setMark(t.opts.Mark))})
-	}
-	c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: rule(toThisHost(), protocol(unix.IPPROTO_ESP), setMark(t.opts.Mark))})
 }
 
 // Drops reads the counters of what the policies dropped. They begin anew at each change of the policies.
@@ -242,7 +219,15 @@ func (t *Table) Close() error {
 	if err := removeTable(t.name); err != nil {
 		return err
 	}
-	return t.opts.Journal.Done(t.id)
+	err := t.opts.Journal.Done(t.id)
+	if !t.validMark {
+		return err
+	}
+	// After the table is gone, so that of two daemons that end together the later one sees nobody else.
+	if uerr := UndoSysctl(store.Undo{Kind: KindSysctl, Name: validMark, Args: map[string]string{"value": "0", "table": t.name}}); uerr != nil {
+		return errors.Join(err, uerr)
+	}
+	return errors.Join(err, t.opts.Journal.Done(t.validMarkID))
 }
 
 // Undo removes a table that a crash left.

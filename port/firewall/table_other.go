@@ -34,6 +34,12 @@ func (t *Table) Policies() []Policy      { return nil }
 func (t *Table) Drops() ([]Drop, error)  { return nil, nil }
 func (t *Table) Close() error            { return nil }
 
+// AllowMarked has nothing to do: strict reverse-path filtering by mark is Linux's.
+func (t *Table) AllowMarked(string) error { return nil }
+
+// UndoSysctl has nothing to put back on this system.
+func UndoSysctl(u store.Undo) error { return fmt.Errorf("journal: sysctl %q is Linux's", u.Name) }
+
 // Undo has nothing to remove on this system.
 func Undo(u store.Undo) error { return fmt.Errorf("journal: table %q is Linux's", u.Name) }
 

@@ -25,17 +25,16 @@ const needsExclude = true
 // toolLimit is how long one tool may take.
 const toolLimit = 10 * time.Second
 
-// Numbers is Linux's: elsewhere there is one routing table and no mark.
-func Numbers(string) (table int, mark uint32, err error) { return 0, 0, nil }
+// claim has nothing to do: elsewhere there is one routing table and no mark.
+func (h *Host) claim() error {
+	h.opts.Table, h.opts.Mark, h.opts.Mask = 0, 0, 0
+	return nil
+}
 
-func (o *Options) number() error { return nil }
+// ForwardingOff is not asked on this system.
+func ForwardingOff(netip.Addr) (setting string, off bool) { return "", false }
 
-func (h *Host) openFamily(string) error { return nil }
-
-// AllowMarked has nothing to do: strict reverse-path filtering by mark is Linux's.
-func (h *Host) AllowMarked(bool) error { return nil }
-
-func undoSystem(u store.Undo) error {
+func undoRule(u store.Undo) error {
 	return fmt.Errorf("journal: kind %q is Linux's", u.Kind)
 }
 

@@ -21,7 +21,7 @@ func Prefixes(first, last netip.Addr) []netip.Prefix {
 	for len(list) < prefixLimit {
 		p := largest(first, last)
 		list = append(list, p)
-		end := lastOf(p)
+		end := Last(p)
 		if end == last {
 			return list
 		}
@@ -34,19 +34,38 @@ func Prefixes(first, last netip.Addr) []netip.Prefix {
 func largest(first, last netip.Addr) netip.Prefix {
 	for bits := 0; ; bits++ {
 		p := netip.PrefixFrom(first, bits)
-		if p.Masked().Addr() == first && !last.Less(lastOf(p)) {
+		if p.Masked().Addr() == first && !last.Less(Last(p)) {
 			return p
 		}
 	}
 }
 
-func lastOf(p netip.Prefix) netip.Addr {
+// Last is the highest address of a prefix.
+func Last(p netip.Prefix) netip.Addr {
 	b := p.Masked().Addr().AsSlice()
 	for i := p.Bits(); i < len(b)*8; i++ {
 		b[i/8] |= 0x80 >> (i % 8)
 	}
 	a, _ := netip.AddrFromSlice(b)
 	return a
+}
+
+// Cover is the longest prefix that holds every address from first to last; invalid if they are no range.
+func Cover(first, last netip.Addr) netip.Prefix {
+	if !first.IsValid() || first.BitLen() != last.BitLen() || last.Less(first) {
+		return netip.Prefix{}
+	}
+	for bits := first.BitLen(); ; bits-- {
+		if p := netip.PrefixFrom(first, bits).Masked(); p.Contains(last) {
+			return p
+		}
+	}
+}
+
+// IsLocal reports whether an address is this host's.
+func IsLocal(a netip.Addr) bool {
+	found, ok := SourceIn(a, a)
+	return ok && found == a
 }
 
 // SourceIn returns an address of this host that lies between first and last: the source that the host's own sockets

@@ -23,20 +23,25 @@ const (
 	KindAddress = "address"
 	KindRoute   = "route"
 	KindRule    = "rule"
-	KindSysctl  = "sysctl"
 	KindExclude = "exclude"
 )
 
 // routeLimit bounds the routes of one daemon: what a peer can negotiate must not fill a routing table.
 const routeLimit = 65536
 
-// Options says for which device a Host works. Table, Mark and Priority are Linux's; zero takes what Numbers chooses.
+// Options says for which device a Host works. Table, Mark, Mask and Priority are Linux's.
 type Options struct {
-	Device   string
-	Table    int
-	Mark     uint32
-	Priority int
-	Journal  *store.Journal // nil: nothing is recorded
+	Device string
+	// Table is the routing table of our own; zero: one that is chosen by the device's name and is nobody else's.
+	Table int
+	// Mark is on the daemon's own packets; Mask is which of its bits keep a packet out of the tunnel. Zero: a mark by
+	// the device's name, whose upper half all daemons have in common, so that none is ever routed into another's tunnel.
+	Mark, Mask uint32
+	Priority   int // of the rule; zero: 220
+	// Passive has Open set no rule: routes are somebody else's.
+	Passive bool
+	Journal *store.Journal // nil: nothing is recorded
+	index   int            // of the device, where the system counts them
 }
 
 // Action is what a route does with a packet.
@@ -84,15 +89,9 @@ func Open(o Options) (*Host, error) {
 	if o.Device == "" {
 		return nil, errors.New("device: none given")
 	}
-	if err := o.number(); err != nil {
-		return nil, err
-	}
 	h := &Host{opts: o, held: map[string]*held{}}
-	for _, family := range []string{"4", "6"} {
-		if err := h.openFamily(family); err != nil {
-			h.Close()
-			return nil, err
-		}
+	if err := h.claim(); err != nil {
+		return nil, errors.Join(err, h.Close())
 	}
 	return h, nil
 }
@@ -128,6 +127,20 @@ func (h *Host) RemoveRoute(dst netip.Prefix, action Action) error {
 	return h.release(routeKey(dst.Masked(), action))
 }
 
+// Again sets a route into the device once more, after the system may have removed it because its source address went
+// away. A route that has no user is left alone.
+func (h *Host) Again(dst netip.Prefix, src netip.Addr) error {
+	dst = dst.Masked()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c := h.held[routeKey(dst, Tunnel)]
+	if c == nil || h.closed {
+		return nil
+	}
+	c.spec = src.String()
+	return addRoute(h.opts, dst, Tunnel, src)
+}
+
 func routeKey(dst netip.Prefix, action Action) string {
 	return "route " + action.String() + " " + dst.String()
 }
@@ -145,6 +158,36 @@ func (h *Host) Exclude(peer netip.Addr) error {
 	}
 	u := store.Undo{Kind: KindExclude, Name: via, Args: map[string]string{"addr": peer.String()}}
 	return h.hold("exclude "+peer.String(), via, u, func() error { return addExclude(peer, via) })
+}
+
+// ExcludeAgain follows a change of the gateway in use. A peer that is not excluded is left alone.
+func (h *Host) ExcludeAgain(peer netip.Addr) error {
+	if !needsExclude {
+		return nil
+	}
+	peer = peer.Unmap()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c := h.held["exclude "+peer.String()]
+	if c == nil || h.closed {
+		return nil
+	}
+	// Without the old route the system says how it would reach the peer now; the journal keeps it until the new one stands.
+	if err := Undo(c.undo); err != nil {
+		return err
+	}
+	via, err := gatewayTo(peer)
+	if err != nil {
+		return fmt.Errorf("route to %s: %w", peer, err)
+	}
+	next := store.Undo{Kind: KindExclude, Name: via, Args: c.undo.Args}
+	id, err := h.opts.Journal.Record(next)
+	if err != nil {
+		return err
+	}
+	old := c.id
+	c.undo, c.spec, c.id = next, via, id
+	return errors.Join(addExclude(peer, via), h.opts.Journal.Done(old))
 }
 
 // Include takes Exclude back.
@@ -251,8 +294,8 @@ func Undo(u store.Undo) error {
 			return fmt.Errorf("journal: table: %w", err)
 		}
 		return delRoute(u.Name, table, dst, u.Args["action"])
-	case KindRule, KindSysctl:
-		return undoSystem(u)
+	case KindRule:
+		return undoRule(u)
 	}
 	return fmt.Errorf("journal: kind %q is not ours", u.Kind)
 }

@@ -7,6 +7,7 @@ package route
 import (
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"net"
 	"net/netip"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/natterjack/natterjack/port/store"
+	"github.com/natterjack/natterjack/port/sysctl"
 )
 
 const (
@@ -23,38 +25,69 @@ const (
 	needsExclude = false
 	// basePriority is strongSwan's 220 for the rule: after local (0), before main (32766).
 	basePriority = 220
-	// baseTable and baseMark are counted up by the device's index, so that daemons with devices of their own never meet.
+	// baseTable and baseMark are counted up by a number made of the device's name, so that a daemon finds what it left.
 	baseTable = 28000
 	baseMark  = 0x6e6a0000
+	// ownMask is the half of a mark that all our daemons have in common.
+	ownMask   = 0xffff0000
 	indexMask = 0xffff
+	// claims is how many numbers are tried when others have the first ones.
+	claims = 64
 )
 
-// number fills in what the caller left to us.
-func (o *Options) number() error {
-	table, mark, err := Numbers(o.Device)
+// claim finds numbers that no other daemon has, and adds the rules that make them ours.
+func (h *Host) claim() error {
+	o := &h.opts
+	link, err := netlink.LinkByName(o.Device)
 	if err != nil {
-		return err
+		return fmt.Errorf("device %s: %w", o.Device, err)
 	}
-	if o.Table == 0 {
-		o.Table = table
-	}
-	if o.Mark == 0 {
-		o.Mark = mark
-	}
+	o.index = link.Attrs().Index
 	if o.Priority == 0 {
 		o.Priority = basePriority
 	}
-	return nil
+	chosen := o.Table == 0
+	first := nameNumber(o.Device)
+	for n := range uint32(claims) {
+		i := (first + n) & indexMask
+		if chosen {
+			o.Table = baseTable + int(i)
+		}
+		if o.Mark == 0 {
+			o.Mark, o.Mask = baseMark|i, ownMask
+		}
+		if o.Mask == 0 {
+			o.Mask = 0xffffffff
+		}
+		if o.Passive {
+			return nil
+		}
+		err := h.claimTable()
+		if err == nil || !errors.Is(err, unix.EEXIST) {
+			return err
+		}
+		if !chosen {
+			return fmt.Errorf("routing table %d: a rule for it is there already; is it another daemon's? If not, `ip rule del table %d` and `ip -6 rule del table %d` remove it", o.Table, o.Table, o.Table)
+		}
+	}
+	return fmt.Errorf("routing tables %d and the %d after it: all have rules already", baseTable+int(first), claims-1)
 }
 
-// Numbers returns a routing table and a packet mark that no other daemon on this host has while the device exists.
-func Numbers(device string) (table int, mark uint32, err error) {
-	link, err := netlink.LinkByName(device)
-	if err != nil {
-		return 0, 0, fmt.Errorf("device %s: %w", device, err)
+// nameNumber is FNV-1a over the name, folded to 16 bits.
+func nameNumber(device string) uint32 {
+	f := fnv.New32a()
+	f.Write([]byte(device))
+	return (f.Sum32() ^ f.Sum32()>>16) & indexMask
+}
+
+// claimTable adds the rules of both families, or none.
+func (h *Host) claimTable() error {
+	for _, f := range []string{"4", "6"} {
+		if err := h.openFamily(f); err != nil {
+			return errors.Join(err, h.release("rule 4"))
+		}
 	}
-	i := link.Attrs().Index & indexMask
-	return baseTable + i, baseMark | uint32(i), nil
+	return nil
 }
 
 func familyOf(a netip.Addr) int {
@@ -66,12 +99,12 @@ func familyOf(a netip.Addr) int {
 
 func (o Options) rule(family int) *netlink.Rule {
 	r := netlink.NewRule()
-	mask := uint32(0xffffffff)
-	r.Family, r.Table, r.Priority, r.Mark, r.Mask, r.Invert = family, o.Table, o.Priority, o.Mark, &mask, true
+	mask := o.Mask
+	r.Family, r.Table, r.Priority, r.Mark, r.Mask, r.Invert = family, o.Table, o.Priority, o.Mark&mask, &mask, true
 	return r
 }
 
-// openFamily adds the rule: not fwmark MARK lookup TABLE.
+// openFamily adds the rule: not fwmark MARK/MASK lookup TABLE. EEXIST means that the table is another's.
 func (h *Host) openFamily(f string) error {
 	family := unix.AF_INET
 	if f == "6" {
@@ -80,34 +113,44 @@ func (h *Host) openFamily(f string) error {
 			return nil // a kernel without IPv6 needs no rule for it
 		}
 	}
+	// Looked at first, so that the journal never names a rule of another daemon.
+	rules, err := netlink.RuleListFiltered(family, &netlink.Rule{Table: h.opts.Table}, netlink.RT_FILTER_TABLE)
+	if err != nil {
+		return fmt.Errorf("rules of the system: %w", err)
+	}
+	if len(rules) > 0 {
+		return fmt.Errorf("rule for table %d: %w", h.opts.Table, unix.EEXIST)
+	}
 	u := store.Undo{Kind: KindRule, Name: f, Args: map[string]string{
-		"table": strconv.Itoa(h.opts.Table), "priority": strconv.Itoa(h.opts.Priority), "mark": strconv.FormatUint(uint64(h.opts.Mark), 10),
+		"table": strconv.Itoa(h.opts.Table), "priority": strconv.Itoa(h.opts.Priority),
+		"mark": strconv.FormatUint(uint64(h.opts.Mark), 10), "mask": strconv.FormatUint(uint64(h.opts.Mask), 10),
 	}}
-	return h.hold("rule "+f, "", u, func() error {
-		err := netlink.RuleAdd(h.opts.rule(family))
-		if errors.Is(err, unix.EEXIST) {
-			return nil
-		}
-		return err
-	})
+	return h.hold("rule "+f, "", u, func() error { return netlink.RuleAdd(h.opts.rule(family)) })
 }
 
-func undoSystem(u store.Undo) error {
-	if u.Kind == KindSysctl {
-		return writeSysctl(u.Name, u.Args["value"])
-	}
+// undoRule removes a rule.
+func undoRule(u store.Undo) error {
 	table, err1 := strconv.Atoi(u.Args["table"])
 	priority, err2 := strconv.Atoi(u.Args["priority"])
 	mark, err3 := strconv.ParseUint(u.Args["mark"], 10, 32)
-	if err := errors.Join(err1, err2, err3); err != nil {
+	mask, err4 := strconv.ParseUint(u.Args["mask"], 10, 32)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return fmt.Errorf("journal: rule: %w", err)
 	}
 	family := unix.AF_INET
 	if u.Name == "6" {
 		family = unix.AF_INET6
 	}
-	o := Options{Table: table, Priority: priority, Mark: uint32(mark)}
+	o := Options{Table: table, Priority: priority, Mark: uint32(mark), Mask: uint32(mask)}
 	return gone(netlink.RuleDel(o.rule(family)))
+}
+
+// ForwardingOff reports whether this host forwards nothing of the address's family, and by which setting.
+func ForwardingOff(a netip.Addr) (setting string, off bool) {
+	if a.Is4() {
+		return "net.ipv4.ip_forward", sysctl.Read("net/ipv4/ip_forward") == "0"
+	}
+	return "net.ipv6.conf.all.forwarding", sysctl.Read("net/ipv6/conf/all/forwarding") == "0"
 }
 
 // gone makes success of the errors that say there was nothing to remove.
@@ -125,8 +168,8 @@ func linkUp(device string, mtu int) error {
 		return fmt.Errorf("device %s: %w", device, err)
 	}
 	// No link-local address, and so no router solicitation, into the tunnel. A kernel without IPv6 has no such file.
-	_ = writeSysctl("net/ipv6/conf/"+device+"/addr_gen_mode", "1")
-	_ = writeSysctl("net/ipv6/conf/"+device+"/accept_ra", "0")
+	_ = sysctl.Write("net/ipv6/conf/"+device+"/addr_gen_mode", "1")
+	_ = sysctl.Write("net/ipv6/conf/"+device+"/accept_ra", "0")
 	if err := netlink.LinkSetMTU(link, mtu); err != nil {
 		return fmt.Errorf("device %s: mtu %d: %w", device, mtu, err)
 	}
@@ -178,11 +221,7 @@ func prefixNet(p netip.Prefix) *net.IPNet {
 func addRoute(o Options, dst netip.Prefix, action Action, src netip.Addr) error {
 	r := &netlink.Route{Dst: prefixNet(dst), Table: o.Table, Type: routeType(action.String()), Family: familyOf(dst.Addr())}
 	if action == Tunnel {
-		link, err := netlink.LinkByName(o.Device)
-		if err != nil {
-			return err
-		}
-		r.LinkIndex, r.Scope = link.Attrs().Index, netlink.SCOPE_LINK
+		r.LinkIndex, r.Scope = o.index, netlink.SCOPE_LINK
 		if src.IsValid() && src.BitLen() == dst.Addr().BitLen() {
 			r.Src = src.AsSlice()
 		}

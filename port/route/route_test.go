@@ -50,9 +50,9 @@ func TestPrefixesCoverExactly(t *testing.T) {
 			if p.Addr() != next || p != p.Masked() {
 				t.Fatalf("gap at %v: %v", next, p)
 			}
-			next = lastOf(p).Next()
+			next = Last(p).Next()
 		}
-		if len(list) == 0 || lastOf(list[len(list)-1]) != to {
+		if len(list) == 0 || Last(list[len(list)-1]) != to {
 			t.Fatalf("does not end at %v: %v", to, list)
 		}
 	})

@@ -38,6 +38,8 @@ type Undo struct {
 	Kind string            `json:"kind"`
 	Name string            `json:"name,omitempty"`
 	Args map[string]string `json:"args,omitempty"`
+	// Place is where the change was made; Record fills it in. See Here.
+	Place string `json:"place,omitempty"`
 }
 
 // ID names a recorded change until it is done. Zero is no change.
@@ -45,8 +47,9 @@ type ID uint64
 
 // Journal is one open state folder. Its methods are safe for concurrent use; a nil Journal records nothing.
 type Journal struct {
-	dir  string
-	lock *os.File
+	dir   string
+	lock  *os.File
+	place string
 
 	mu    sync.Mutex // protects all following fields
 	file  *os.File
@@ -71,7 +74,7 @@ func Open(dir string) (*Journal, error) {
 		lock.Close()
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
-	j := &Journal{dir: dir, lock: lock, live: map[ID]Undo{}, next: 1}
+	j := &Journal{dir: dir, lock: lock, place: place(), live: map[ID]Undo{}, next: 1}
 	if err := j.load(); err != nil {
 		lock.Close()
 		return nil, err
@@ -160,6 +163,7 @@ func (j *Journal) Record(u Undo) (ID, error) {
 	if j == nil {
 		return 0, nil
 	}
+	u.Place = j.place
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	id := j.next

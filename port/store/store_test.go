@@ -35,6 +35,9 @@ func TestWhatACrashLeftComesBackNewestFirst(t *testing.T) {
 	j.Close()
 	j = open(t, dir)
 	want := []Undo{{Kind: "dns", Name: "c"}, {Kind: "route", Name: "b", Args: map[string]string{"dst": "10.0.0.0/8"}}}
+	for i := range want {
+		want[i].Place = place()
+	}
 	if d := cmp.Diff(want, j.Left()); d != "" {
 		t.Error(d)
 	}

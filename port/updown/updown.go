@@ -19,6 +19,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/natterjack/natterjack/port/store"
 )
 
 const (
@@ -28,6 +30,8 @@ const (
 	outputLimit = 4 << 10
 	// wordLimit bounds the words of a command line.
 	wordLimit = 64
+	// waitDelay is how long after a command's end its output is waited for.
+	waitDelay = 200 * time.Millisecond
 )
 
 // Split splits a command line into words at blanks. Single and double quotes keep a word together; inside double quotes
@@ -98,16 +102,65 @@ func checkProgram(path string) error {
 	if hasModes && st.Mode().Perm()&fs.FileMode(0o002) != 0 {
 		return fmt.Errorf("updown: everybody can write to %s (mode %04o)", path, st.Mode().Perm())
 	}
-	return nil
+	return checkOwner(path, st)
 }
 
-// Run runs argv once with the variables of v and nothing else in its environment but PATH. It returns what the command
-// printed, at most outputLimit octets, made safe for one log line. At the deadline the command and its children are killed.
-func Run(ctx context.Context, argv []string, v Vars, limit time.Duration) (output string, err error) {
-	if err := checkWords(argv); err != nil {
+// Kind is the kind of store.Undo that Undo of this package understands.
+const Kind = "updown"
+
+// Command is one run of a configured command.
+type Command struct {
+	argv []string
+	env  []string // PLUTO_* only
+	verb string
+}
+
+// NewCommand makes the run of argv (from Split) for v.
+func NewCommand(argv []string, v Vars) Command {
+	return Command{argv: argv, env: v.Environ(), verb: v.Verb()}
+}
+
+// Verb is what the command is told has happened.
+func (c Command) Verb() string { return c.verb }
+
+// Undo is the record by which a later process runs this command.
+func (c Command) Undo() store.Undo {
+	return store.Undo{Kind: Kind, Name: c.argv[0], Args: map[string]string{
+		"argv": strings.Join(c.argv, "\x00"), "env": strings.Join(c.env, "\x00"), "verb": c.verb,
+	}}
+}
+
+// Undo runs the recorded command of a daemon that died before it could. The record is held to what NewCommand makes, and the
+// program to what Run demands of it: the journal gives nobody a right that the configuration does not.
+func Undo(ctx context.Context, u store.Undo) error {
+	if u.Kind != Kind {
+		return fmt.Errorf("journal: kind %q is not ours", u.Kind)
+	}
+	c := Command{argv: strings.Split(u.Args["argv"], "\x00"), env: strings.Split(u.Args["env"], "\x00"), verb: u.Args["verb"]}
+	for _, v := range c.env {
+		name, value, ok := strings.Cut(v, "=")
+		if !ok || !strings.HasPrefix(name, "PLUTO_") || harmless(name) != name || harmless(value) != value {
+			return fmt.Errorf("journal: variable %.40q is not one of ours", v)
+		}
+	}
+	if _, err := os.Stat(c.argv[0]); errors.Is(err, fs.ErrNotExist) {
+		return nil // the operator removed the program, and there is nothing else to call
+	}
+	_, err := c.Run(ctx, 0)
+	if _, failed := errors.AsType[*exec.ExitError](err); failed {
+		return nil // it ran, and would fail the next time as well
+	}
+	return err
+}
+
+// Run runs the command once with its variables and nothing else in its environment but PATH. It returns what the command
+// printed, at most outputLimit octets, made safe for one log line. At the deadline (zero: Limit) the command and its
+// children are killed.
+func (c Command) Run(ctx context.Context, limit time.Duration) (output string, err error) {
+	if err := checkWords(c.argv); err != nil {
 		return "", err
 	}
-	if err := checkProgram(argv[0]); err != nil {
+	if err := checkProgram(c.argv[0]); err != nil {
 		return "", err
 	}
 	if limit <= 0 {
@@ -115,20 +168,20 @@ func Run(ctx context.Context, argv []string, v Vars, limit time.Duration) (outpu
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Env = append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, v.Environ()...)
+	cmd := exec.CommandContext(ctx, c.argv[0], c.argv[1:]...)
+	cmd.Env = append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, c.env...)
 	cmd.Dir = string(filepath.Separator)
 	var out tail
 	cmd.Stdout, cmd.Stderr = &out, &out
 	// A grandchild that keeps our pipe open does not keep us.
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = waitDelay
 	ownGroup(cmd)
 	err = cmd.Run()
 	switch {
 	case ctx.Err() != nil:
-		err = fmt.Errorf("updown: %s: not done after %s, killed", argv[0], limit)
+		err = fmt.Errorf("updown: %s %s: not done in time, killed", c.argv[0], c.verb)
 	case err != nil:
-		err = fmt.Errorf("updown: %s: %w", argv[0], err)
+		err = fmt.Errorf("updown: %s %s: %w", c.argv[0], c.verb, err)
 	}
 	return clean(out.b.String()), err
 }
