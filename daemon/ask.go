@@ -32,8 +32,12 @@ func (s *shard) ask(e *entry, t ike.Token, q ike.Question) {
 	case ike.Reserve, ike.Install, ike.Promote, ike.Move, ike.Query:
 		s.answerNow(e, t, s.d.kernel.Ask(time.Now(), e.unique, q))
 	case ike.KeyExchange:
-		s.d.counters.keyExchanges.Add(1)
-		s.work(e, t, func() ike.Answer { return keyExchange(q) })
+		// The machine may be closed, and wipe what it has, while a worker still computes.
+		q.Private = q.Private.Clone()
+		s.work(e, t, func() ike.Answer {
+			defer q.Private.Wipe()
+			return keyExchange(q)
+		})
 	case ike.Sign:
 		s.work(e, t, func() ike.Answer { return s.d.creds.Sign(time.Now(), q) })
 	case ike.Verify:
