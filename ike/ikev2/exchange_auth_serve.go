@@ -50,9 +50,7 @@ func (sa *SA) serveAuth(now time.Time, o opened) {
 		sa.failLogin(now, l.s, ikev2msg.AuthenticationFailed, ike.CloseAuthFailed, id.String()+": "+err.Error()+" (EAP is not built)")
 		return
 	}
-	if c, ok := find[*ikev2msg.CertReq](o.payloads); ok && c.Encoding == ikev2msg.CertEncodingX509Signature {
-		sa.init.certReq = append([]byte{}, c.Authorities...)
-	}
+	sa.init.certReq = authoritiesOf(o.payloads)
 	g := o.g
 	l.proof = proof{id: id, auth: auth, certs: certsOf(o.payloads),
 		octets: authOctets(sa.init.initMessage, g.nr, g.suite.PRF, g.keys.skPi, idBody(id))}
@@ -216,8 +214,13 @@ func (sa *SA) firstChild(now time.Time, l *login) {
 	})
 }
 
-// answerLogin sends the response; the IKE SA is up.
+// answerLogin sends the response; the IKE SA is up. With INVALID_SYNTAX it is not: that notify alone has the initiator
+// delete it (RFC 7296, Section 2.21.2).
 func (sa *SA) answerLogin(now time.Time, l *login, r *refused, c *child) {
+	if r != nil && r.kind == ikev2msg.InvalidSyntax {
+		sa.failLogin(now, l.s, r.kind, ike.CloseNegotiation, r.detail)
+		return
+	}
 	if r != nil {
 		l.reply = append(l.reply, r.notify())
 		sa.report(ike.Event{Kind: ike.EventRefused, Notify: uint16(r.kind), Detail: r.detail})

@@ -22,7 +22,7 @@ const confirmAfter = 10 * time.Second
 
 // checkLiveness asks whether the peer is alive. Where a request is outstanding, that one asks already.
 func (sa *SA) checkLiveness(now time.Time) {
-	if sa.state != established || sa.cur.pending != nil || sa.running != nil {
+	if sa.state != established || !sa.windowFree() {
 		return
 	}
 	sa.lastProbe = now

@@ -185,9 +185,7 @@ func (sa *SA) finishInit(now time.Time, m *ikev2msg.Message, d ike.Datagram) {
 	g.spiR, g.suite, g.nr = m.SPIr, s, nonce.Data
 	sa.init.respMessage = d.Bytes
 	sa.readExtras(m.Payloads)
-	if c, ok := find[*ikev2msg.CertReq](m.Payloads); ok && c.Encoding == ikev2msg.CertEncodingX509Signature {
-		sa.init.certReq = append([]byte{}, c.Authorities...)
-	}
+	sa.init.certReq = authoritiesOf(m.Payloads)
 	sa.detectNAT(m, d.Path)
 	sa.natFake = sa.forcesEncap()
 	sa.ask(ike.KeyExchange{Group: s.KE, Private: sa.init.private, Peer: ke.Data}, func(now time.Time, a ike.Answer) {

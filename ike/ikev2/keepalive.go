@@ -119,7 +119,7 @@ func (sa *SA) probe(now time.Time, why string) {
 		sa.report(ike.Event{Kind: ike.EventKeepalive, Detail: "ESP dummy: " + why})
 		return
 	}
-	if sa.cur.pending == nil && sa.running == nil {
+	if sa.windowFree() {
 		sa.checkLiveness(now)
 		sa.report(ike.Event{Kind: ike.EventKeepalive, Detail: "INFORMATIONAL: " + why})
 	}

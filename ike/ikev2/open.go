@@ -38,26 +38,34 @@ var (
 	errIncomplete   = errors.New("fragments are missing")
 )
 
-// open verifies and decrypts the message in d, whose outer chain is m. With errIncomplete a fragment was kept.
-func (sa *SA) open(now time.Time, g *generation, m *ikev2msg.Message, d ike.Datagram) (opened, error) {
-	o := opened{g: g, header: m.Header, path: d.Path, size: len(d.Bytes)}
-	if len(m.Payloads) == 0 {
-		return o, errNotEncrypted
+// decrypt verifies and decrypts the one Encrypted payload of a message, and takes the padding off.
+func decrypt(g *generation, m *ikev2msg.Message, datagram []byte) (*ikev2msg.Encrypted, []byte, error) {
+	if len(m.Payloads) != 1 {
+		return nil, nil, errNotEncrypted
 	}
-	e, ok := m.Payloads[len(m.Payloads)-1].(*ikev2msg.Encrypted)
-	if !ok || len(m.Payloads) != 1 {
-		return o, errNotEncrypted
+	e, ok := m.Payloads[0].(*ikev2msg.Encrypted)
+	if !ok {
+		return nil, nil, errNotEncrypted
 	}
 	box := g.boxIn()
-	b := slices.Clone(d.Bytes)
+	b := slices.Clone(datagram)
 	if err := box.Open(b, e.Offset, nil, nil); err != nil {
-		return o, err
+		return nil, nil, err
 	}
 	plain := b[e.Offset+box.IVLen() : len(b)-box.ICVLen()]
 	if len(plain) == 0 || int(plain[len(plain)-1]) >= len(plain) {
-		return o, errPadding
+		return nil, nil, errPadding
 	}
-	plain = plain[:len(plain)-1-int(plain[len(plain)-1])]
+	return e, plain[:len(plain)-1-int(plain[len(plain)-1])], nil
+}
+
+// open verifies and decrypts the message in d, whose outer chain is m. With errIncomplete a fragment was kept.
+func (sa *SA) open(now time.Time, g *generation, m *ikev2msg.Message, d ike.Datagram) (opened, error) {
+	o := opened{g: g, header: m.Header, path: d.Path, size: len(d.Bytes)}
+	e, plain, err := decrypt(g, m, d.Bytes)
+	if err != nil {
+		return o, err
+	}
 	first := e.First
 	if e.Total > 0 {
 		if sa.conn != nil && sa.conn.Fragmentation == ike.FragmentationNo {

@@ -79,6 +79,10 @@ func (sa *SA) receiveResponse(now time.Time, g *generation, m *ikev2msg.Message,
 		sa.report(ike.Event{Kind: ike.EventFailed, Notify: uint16(ikev2msg.InvalidSyntax), Detail: "the response: " + o.bad.Error()})
 	}
 	r.finish(now, o)
+	if n := notifyOf(o.payloads, ikev2msg.InvalidSyntax); n != nil && sa.state == established && !g.replaced {
+		// RFC 7296, Section 2.21.3: the peer takes the IKE SA to be gone.
+		sa.closeGently(now, ike.CloseNegotiation, "the peer could not read our request (INVALID_SYNTAX)", 0)
+	}
 }
 
 // receiveRequest takes the next request, and answers the last one again.
@@ -115,12 +119,17 @@ func (sa *SA) receiveRequest(now time.Time, g *generation, m *ikev2msg.Message, 
 }
 
 // repeatResponse: the same octets again, once a retransmission: for a fragmented request at its first fragment
-// (RFC 7383, Section 2.6.1). A request that is still being worked on is absorbed.
+// (RFC 7383, Section 2.6.1). A request that is still being worked on is absorbed. Only an authentic repetition is answered:
+// who merely knows the SPIs cannot have responses sent to where it likes.
 func (sa *SA) repeatResponse(now time.Time, g *generation, m *ikev2msg.Message, d ike.Datagram) {
 	if g.response == nil {
 		return
 	}
 	if e, ok := find[*ikev2msg.Encrypted](m.Payloads); ok && e.Total > 0 && e.Number != 1 {
+		return
+	}
+	if _, _, err := decrypt(g, m, d.Bytes); err != nil {
+		sa.openFailed(err)
 		return
 	}
 	sa.sendBy(now, d.Path, g.response, g.summary, true)
@@ -172,8 +181,10 @@ func (sa *SA) refuseWith(now time.Time, o opened, n *ikev2msg.Notify, detail str
 	sa.respond(now, o.g, o.exchange(), o.path, []ikev2msg.Payload{n})
 }
 
-// refuseSyntax: RFC 7296, Sections 2.5 and 2.21.2. Before authentication it is the end; afterwards an authentic peer that
-// cannot spell is not a reason to lose the SA.
+// refuseSyntax: RFC 7296, Sections 2.5 and 2.21.2. Before authentication it is the end.
+//
+// Deviation: afterwards the IKE SA stays, which Section 2.21.3 would have deleted without a word on both sides. A peer that
+// takes it to be gone is found dead by liveness; one that does not (charon) keeps its tunnel.
 func (sa *SA) refuseSyntax(now time.Time, o opened) {
 	n := &ikev2msg.Notify{Notify: ikev2msg.InvalidSyntax}
 	var critical *ikev2msg.CriticalError

@@ -46,7 +46,7 @@ func (sa *SA) enqueueFirst(t *task) { sa.tasks = append([]*task{t}, sa.tasks...)
 // pump begins waiting tasks while the window is free.
 func (sa *SA) pump(now time.Time) {
 	for sa.state == established || sa.state == deleting {
-		if sa.running != nil || sa.cur.pending != nil || sa.cur.serving.rekeysIKE() {
+		if !sa.windowFree() {
 			return
 		}
 		t := sa.nextTask(now)
@@ -56,6 +56,12 @@ func (sa *SA) pump(now time.Time) {
 		sa.running = t
 		t.start(now, t)
 	}
+}
+
+// windowFree reports whether an exchange of ours may begin. While the peer's rekey of the IKE SA is worked on it would only
+// be refused.
+func (sa *SA) windowFree() bool {
+	return sa.running == nil && sa.cur.pending == nil && !sa.cur.serving.rekeysIKE()
 }
 
 // nextTask takes the first task out whose time has come.

@@ -102,7 +102,7 @@ func (sa *SA) Deadline() time.Time {
 	for _, when := range []time.Time{sa.rekeyAt, sa.expireAt, sa.confirmAt, sa.trafficAt} {
 		at(when)
 	}
-	if sa.running == nil && sa.cur.pending == nil {
+	if sa.windowFree() {
 		for _, t := range sa.tasks {
 			at(t.at)
 		}

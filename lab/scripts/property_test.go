@@ -57,7 +57,8 @@ func order(t *rapid.T, h *simnet.Host, c *ike.Connection) {
 	if len(sas) > 0 {
 		child = sas[rapid.IntRange(0, len(sas)-1).Draw(t, "child")].ChildID
 	}
-	switch rapid.SampledFrom([]string{"rekey child", "rekey ike", "create", "delete child", "liveness", "expire", "delete ike", "fail"}).Draw(t, "order") {
+	switch rapid.SampledFrom([]string{"rekey child", "rekey ike", "create", "delete child", "liveness", "expire", "delete ike", "fail",
+		"slow", "release", "woke"}).Draw(t, "order") {
 	case "rekey child":
 		if child != 0 {
 			h.Do(ike.Rekey{ChildID: child})
@@ -82,6 +83,12 @@ func order(t *rapid.T, h *simnet.Host, c *ike.Connection) {
 		if rapid.IntRange(0, 9).Draw(t, "really") == 0 {
 			h.Do(ike.Terminate{})
 		}
+	case "slow":
+		h.Slow = rapid.SampledFrom([]string{"Reserve", "Install", "KeyExchange", "Remove", "Query", "Move"}).Draw(t, "question")
+	case "release":
+		h.Release()
+	case "woke":
+		h.Notice(ike.Woke{Slept: time.Minute})
 	case "fail":
 		h.FailReserve, h.FailInstall = rapid.IntRange(0, 1).Draw(t, "reserve"), rapid.IntRange(0, 1).Draw(t, "install")
 	}
@@ -135,6 +142,8 @@ func TestTwoMachines(t *testing.T) {
 			"": func(t *rapid.T) { check(t, a, b) },
 		})
 		a.FailReserve, a.FailInstall, b.FailReserve, b.FailInstall = 0, 0, 0, 0
+		a.Release()
+		b.Release()
 		w.Run(20 * time.Minute)
 		check(t, a, b)
 		agree(t, w, a, b)
