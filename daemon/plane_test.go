@@ -198,3 +198,24 @@ func TestStrangersGetNothing(t *testing.T) {
 		t.Errorf("state was made: %+v", st)
 	}
 }
+
+// RFC 3948, Section 2.3: one octet 0xFF, from the port that ESP uses, without a marker.
+func TestKeepaliveOnTheWire(t *testing.T) {
+	d := quiet(t)
+	peer, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	loopback := netip.MustParseAddr("127.0.0.1")
+	local := netip.AddrPortFrom(loopback, d.sockets.port(loopback, natt.NonESP))
+	d.sockets.sendKeepalive(ike.Path{Local: local, Remote: peer.LocalAddr().(*net.UDPAddr).AddrPort(), Encap: natt.NonESP})
+	if err := peer.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 100)
+	n, from, err := peer.ReadFromUDPAddrPort(buf)
+	if err != nil || n != 1 || buf[0] != 0xff || from != local {
+		t.Errorf("% x from %s (%v), want ff from %s", buf[:n], from, err, local)
+	}
+}
