@@ -21,17 +21,34 @@ const (
 	maxLogString = 512
 	// strangersPause is the time between two lines of one class that needs no authentication to cause.
 	strangersPause = time.Second
+	// maxProved bounds what is remembered of IKE SAs whose end was not heard of; beyond it all are forgotten, and their
+	// lines are as rare as a stranger's.
+	maxProved = 1 << 17
 )
 
 // eventLog writes events to a logger. It is used by one goroutine.
 type eventLog struct {
-	log  *slog.Logger
-	last map[ike.DropReason]time.Time
-	held map[ike.DropReason]int
+	log     *slog.Logger
+	classes map[logClass]*classState
+	// proved are the IKE SAs whose peer has authenticated itself.
+	proved map[uint64]struct{}
+}
+
+// logClass is what a stranger's line is counted as; there are few, whatever strangers do.
+type logClass struct {
+	kind   ike.EventKind
+	drop   ike.DropReason
+	reason ike.CloseReason
+	notify uint16
+}
+
+type classState struct {
+	last time.Time
+	held int
 }
 
 func newEventLog(log *slog.Logger) *eventLog {
-	return &eventLog{log: log, last: map[ike.DropReason]time.Time{}, held: map[ike.DropReason]int{}}
+	return &eventLog{log: log, classes: map[logClass]*classState{}, proved: map[uint64]struct{}{}}
 }
 
 // run logs until the subscription is closed.
@@ -41,17 +58,51 @@ func (l *eventLog) run(s *Subscription) {
 	}
 }
 
+// strange reports whether nobody has been proved to have caused ev, or a proved peer can cause it as often as it likes. IKE
+// SAs that this host began are its operator's matter.
+func (l *eventLog) strange(ev ike.Event) bool {
+	_, proved := l.proved[ev.Unique]
+	switch ev.Kind {
+	case ike.EventDropped, ike.EventRefused:
+		return true
+	case ike.EventAuthenticated:
+		if len(l.proved) >= maxProved {
+			clear(l.proved)
+		}
+		l.proved[ev.Unique] = struct{}{}
+		return false
+	case ike.EventIKEDown:
+		delete(l.proved, ev.Unique)
+	}
+	return ev.Unique != 0 && !proved && !ev.Initiator
+}
+
+// seldom counts ev in its class; false: it is too early for another line of it.
+func (l *eventLog) seldom(ev ike.Event) (held int, ok bool) {
+	key := logClass{ev.Kind, ev.Drop, ev.Reason, ev.Notify}
+	class := l.classes[key]
+	if class == nil {
+		class = &classState{}
+		l.classes[key] = class
+	}
+	if ev.At.Sub(class.last) < strangersPause {
+		class.held++
+		return 0, false
+	}
+	held = class.held
+	*class = classState{last: ev.At}
+	return held, true
+}
+
 func (l *eventLog) write(ev ike.Event) {
 	level, text, attrs := describe(ev)
-	if ev.Kind == ike.EventDropped {
-		if now := ev.At; now.Sub(l.last[ev.Drop]) < strangersPause {
-			l.held[ev.Drop]++
+	if l.strange(ev) && level >= slog.LevelInfo {
+		held, ok := l.seldom(ev)
+		if !ok {
 			return
 		}
-		l.last[ev.Drop] = ev.At
-		if n := l.held[ev.Drop]; n > 0 {
-			attrs = append(attrs, slog.Int("not_logged", n))
-			l.held[ev.Drop] = 0
+		if held > 0 {
+			attrs = append(attrs, slog.Int("not_logged", held))
 		}
 	}
 	base := make([]slog.Attr, 0, len(attrs)+4)
