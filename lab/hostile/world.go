@@ -163,11 +163,18 @@ func (w *World) peer(change func(*bogus.Config)) *bogus.Peer {
 // Peer makes a bogus peer that ends with the test, before the oracle looks.
 func (w *World) Peer(change func(*bogus.Config)) *bogus.Peer {
 	p := w.peer(change)
-	w.t.Cleanup(func() {
-		w.learn(p)
-		p.Close()
-	})
+	w.t.Cleanup(func() { w.leave(p) })
 	return p
+}
+
+// leave has a peer delete its IKE SA, if it has one, and ends it.
+func (w *World) leave(p *bogus.Peer) {
+	w.learn(p)
+	p.SetBugs(bogus.Bugs{})
+	if sa := p.Current(); sa != nil && sa.Up {
+		p.DeleteIKE()
+	}
+	p.Close()
 }
 
 // Connect makes a peer with an IKE SA and a child.
