@@ -13,30 +13,40 @@ import (
 )
 
 // Decrypt reads a finished capture with the keys of a key log, each line of which is a value for tshark's option -o, and
-// returns a line for every packet that the display filter lets through.
-func (c *Capture) Decrypt(keys, filter string) []string {
+// returns the named fields of every packet.
+func (c *Capture) Decrypt(keys string, fields ...string) []map[string]string {
 	c.lab.Helper()
 	b, err := os.ReadFile(keys)
 	if err != nil {
 		c.lab.Fatalf("key log: %v", err)
 	}
-	args := []string{"tshark", "-n", "-r", c.Path, "-o", "esp.enable_encryption_decode:TRUE", "-o", "esp.enable_authentication_check:TRUE"}
+	args := []string{"tshark", "-n", "-r", c.Path, "-o", "esp.enable_encryption_decode:TRUE", "-o", "esp.enable_authentication_check:TRUE",
+		"-T", "fields", "-E", "separator=|", "-e", "frame.number"}
+	for _, f := range fields {
+		args = append(args, "-e", f)
+	}
 	for _, line := range strings.Split(string(b), "\n") {
 		if line != "" && !strings.HasPrefix(line, "#") {
 			args = append(args, "-o", line)
 		}
 	}
 	env := []string{"WIRESHARK_CONFIG_DIR=" + filepath.Join(c.lab.Dir, "tshark"), "HOME=" + c.lab.Dir}
-	out, err := command(commandLimit, env, "", append(args, "-Y", filter)...)
+	out, err := command(commandLimit, env, "", args...)
 	if err != nil {
 		c.lab.Fatal(err)
 	}
-	var lines []string
+	var packets []map[string]string
 	for _, line := range strings.Split(out, "\n") {
-		// As root, tshark warns on standard error; packets begin with their number.
-		if f := strings.Fields(line); len(f) > 2 && f[0] != "" && f[0][0] >= '0' && f[0][0] <= '9' {
-			lines = append(lines, line)
+		// Beside the packets there is what tshark says of being run by root.
+		values := strings.Split(line, "|")
+		if len(values) != len(fields)+1 {
+			continue
 		}
+		p := map[string]string{}
+		for i, f := range fields {
+			p[f] = values[i+1]
+		}
+		packets = append(packets, p)
 	}
-	return lines
+	return packets
 }

@@ -97,9 +97,9 @@ func TestPolicies(t *testing.T) {
 			s := scenario{pair: p, mode: network, encap: true}
 			s.editClient = func(c *netlab.Config) {
 				c.Children = append(c.Children,
-					netlab.Child{Name: "forbidden", LocalTS: "0.0.0.0/0", RemoteTS: "198.51.100.1/32[udp/7]", Options: []string{"mode = drop", "start_action = start"}},
-					netlab.Child{Name: "inside-forbidden", LocalTS: "0.0.0.0/0", RemoteTS: "10.20.0.2/32[udp/7]", Options: []string{"mode = drop", "start_action = start"}},
-					netlab.Child{Name: "clear", LocalTS: "10.40.0.0/24", RemoteTS: "10.20.0.2/32[udp/8]", Options: []string{"mode = pass", "start_action = start"}})
+					netlab.Child{Name: "forbidden", LocalTS: "0.0.0.0/0", RemoteTS: "198.51.100.1/32[udp/7]", Options: []string{"mode = drop"}},
+					netlab.Child{Name: "inside-forbidden", LocalTS: "0.0.0.0/0", RemoteTS: "10.20.0.2/32[udp/7]", Options: []string{"mode = drop"}},
+					netlab.Child{Name: "clear", LocalTS: "10.40.0.0/24", RemoteTS: "10.20.0.2/32[udp/8]", Options: []string{"mode = pass"}})
 			}
 			tn := s.start(t)
 			// The clear packets need a way through the router, and back.
