@@ -288,3 +288,72 @@ func TestGatewayBehindStaticNAT(t *testing.T) {
 	}
 	n.once()
 }
+
+// The host slept, or has another address, while its NAT forgot: at once, and not an interval later, its gateway reaches it.
+func TestAtOnce(t *testing.T) {
+	for _, ours := range []bool{true, false} {
+		t.Run(map[bool]string{true: "woke", false: "another address"}[ours], func(t *testing.T) {
+			n := behind(t, nat.Config{RandomPorts: true, Filtering: nat.AddressPortDependent}, nil)
+			n.w.Run(time.Minute)
+			n.site.Box.Forget()
+			if ours {
+				n.client.Notice(ike.Woke{Slept: time.Hour})
+			} else {
+				n.client.Addrs[0] = netip.MustParseAddr("192.168.0.77")
+				_, path := n.client.Path(n.gw.Addrs[0])
+				n.client.Notice(ike.AddressChanged{Path: path})
+				if got := n.client.SAs()[0].Path.Local.String(); got != "192.168.0.77:4500" {
+					t.Errorf("ESP is sent from %s", got)
+				}
+			}
+			n.w.Run(2 * n.w.Latency)
+			if !n.down() || !n.up() {
+				t.Error("one round trip later there is no traffic")
+			}
+			n.once()
+		})
+	}
+}
+
+// A gateway that does not answer any more is found dead although the NAT answers nothing either, and the client says so.
+func TestGatewayGone(t *testing.T) {
+	n := behind(t, nat.Config{}, func(_, _ *Host, cc *ike.Connection) { cc.DPDDelay = 30 * time.Second })
+	n.gw.Addrs[0] = netip.MustParseAddr("203.0.113.99")
+	n.w.Run(5 * time.Minute)
+	if len(n.client.Status()) != 0 || len(n.client.SAs()) != 0 {
+		t.Error("the client still believes in its gateway")
+	}
+}
+
+// A child that is rekeyed while the mapping changes ends up at the new endpoint, on both sides, whoever rekeys.
+func TestRekeyWhileRebinding(t *testing.T) {
+	for _, who := range []string{"client", "gw"} {
+		for _, what := range []string{"child", "ike"} {
+			t.Run(who+" "+what, func(t *testing.T) {
+				n := behind(t, nat.Config{RandomPorts: true, Filtering: nat.AddressPortDependent}, nil)
+				h := map[string]*Host{"client": n.client, "gw": n.gw}[who]
+				order := ike.Rekey{}
+				if what == "child" {
+					order.ChildID = h.SAs()[0].ChildID
+				}
+				h.Do(order)
+				if err := n.site.Box.Rebind(netip.Addr{}); err != nil {
+					t.Fatal(err)
+				}
+				n.w.Run(time.Minute)
+				if !n.down() || !n.up() {
+					t.Error("no traffic")
+				}
+				n.w.Run(time.Minute)
+				if len(n.gw.SAs()) != 1 || len(n.client.SAs()) != 1 {
+					t.Errorf("%d and %d children", len(n.client.SAs()), len(n.gw.SAs()))
+				}
+				for _, h := range n.w.Hosts {
+					if b := h.Broken(); len(b) > 0 {
+						t.Errorf("%s: %s", h, b)
+					}
+				}
+			})
+		}
+	}
+}
