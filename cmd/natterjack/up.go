@@ -85,6 +85,7 @@ func (u *upper) all(ctx context.Context, w wish) error {
 
 // one brings up one child.
 func (u *upper) one(ctx context.Context, conn, child string) error {
+	fmt.Fprintf(u.out, "%7.3fs  bringing up %s/%s\n", time.Since(u.begin).Seconds(), clean(conn), clean(child))
 	args := vici.New().Set("ike", conn).Set("child", child).Set("timeout", strconv.FormatInt(u.timeout.Milliseconds(), 10))
 	args.Set("loglevel", "1")
 	reply, err := u.client.CallStreaming(ctx, "initiate", "control-log", args, func(m *vici.Section) error {
@@ -114,10 +115,16 @@ func (u *upper) step(m *vici.Section) {
 			u.sentTo = to
 		}
 	}
-	if (group == "NET" || group == "ENC") && !u.verbose {
+	if !u.verbose && (group == "NET" || group == "ENC" || final(text)) {
 		return
 	}
 	fmt.Fprintf(u.out, "%7.3fs  %s\n", time.Since(u.begin).Seconds(), clean(text))
+}
+
+// final reports whether a line tells of the failure: the error that ends the command says it once more, and better.
+func final(text string) bool {
+	return strings.HasPrefix(text, "failed with ") || strings.HasPrefix(text, "exchange failed") ||
+		strings.HasPrefix(text, "IKE_SA ") && strings.Contains(text, "] deleted: ")
 }
 
 // sentTo finds the destination in a line "sending packet: from A[500] to B[4500] (100 bytes)".

@@ -122,6 +122,12 @@ func (f *follower) child(ev ike.Event) {
 	switch {
 	case ev.Kind == ike.EventChildDown:
 		delete(sa.children, st.ChildID)
+		// A child that goes with its IKE SA is told of when that is gone already, or going.
+		if now, ok := f.c.d.StatusOf(ev.Unique); ok {
+			sa.ike.State = now.State
+		} else {
+			sa.ike.State = "DELETING"
+		}
 		if !ev.Rekey {
 			f.publish(eventChildUpdown, ev, false, vici.New().SetSub(name, childSection(ev.At, st, ev.Usage)))
 		}

@@ -8,6 +8,7 @@ package control
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/natterjack/natterjack/daemon/config"
 	"github.com/natterjack/natterjack/wire/vici"
@@ -146,7 +147,7 @@ func (c *Control) listCerts(k *call) *vici.Section {
 		return result(err)
 	}
 	kind, flag := k.args.Get("type"), k.args.Get("flag")
-	if kind != "" && kind != "ANY" && kind != "X509" {
+	if kind != "" && !strings.EqualFold(kind, "ANY") && !strings.EqualFold(kind, "X509") {
 		return vici.New() // there are no others
 	}
 	for _, cert := range c.d.Certs() {
@@ -154,7 +155,7 @@ func (c *Control) listCerts(k *call) *vici.Section {
 		if cert.CA {
 			is = "CA"
 		}
-		if flag != "" && flag != "ANY" && flag != is || !asked(k.args.Get("subject"), subjectOf(cert.DER)) {
+		if flag != "" && !strings.EqualFold(flag, "ANY") && !strings.EqualFold(flag, is) || !asked(k.args.Get("subject"), subjectOf(cert.DER)) {
 			continue
 		}
 		s := vici.New().Set("type", "X509").Set("flag", is).SetBool("has_privkey", cert.HasKey).SetBytes("data", cert.DER)
