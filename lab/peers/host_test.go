@@ -88,8 +88,8 @@ func TestCleartext(t *testing.T) {
 	}
 }
 
-// TestPolicies: mode = drop holds whether or not a packet would enter the TUN; mode = pass lets a part of the protected
-// network's traffic go in clear.
+// TestPolicies: mode = drop holds for what no child protects, whether or not it would enter the TUN; mode = pass lets a part of
+// the protected network's traffic go in clear.
 func TestPolicies(t *testing.T) {
 	for _, p := range ourClients() {
 		t.Run(p.String(), func(t *testing.T) {
@@ -98,12 +98,12 @@ func TestPolicies(t *testing.T) {
 			s.editClient = func(c *netlab.Config) {
 				c.Children = append(c.Children,
 					netlab.Child{Name: "forbidden", LocalTS: "0.0.0.0/0", RemoteTS: "198.51.100.1/32[udp/7]", Options: []string{"mode = drop"}},
-					netlab.Child{Name: "inside-forbidden", LocalTS: "0.0.0.0/0", RemoteTS: "10.20.0.2/32[udp/7]", Options: []string{"mode = drop"}},
+					netlab.Child{Name: "wide", LocalTS: "0.0.0.0/0", RemoteTS: "10.20.0.0/16", Options: []string{"mode = drop"}},
 					netlab.Child{Name: "clear", LocalTS: "10.40.0.0/24", RemoteTS: "10.20.0.2/32[udp/8]", Options: []string{"mode = pass"}})
 			}
 			tn := s.start(t)
 			// The clear packets need a way through the router, and back.
-			tn.Router.IP("route add 10.20.0.0/24 via 198.51.100.10", "route add 10.40.0.0/24 via 192.168.77.10")
+			tn.Router.IP("route add 10.20.0.0/24 via 198.51.100.10", "route add 10.40.0.0/24 via 192.168.77.10", "addr add 10.20.9.1/32 dev lo")
 			tn.clients[0].Initiate("net")
 			tn.gw.WaitUp(5*time.Second, 1)
 			tn.pings(0)
@@ -123,8 +123,8 @@ func TestPolicies(t *testing.T) {
 			if n := count(tn.Router, c.Space, c.Addr.String(), "198.51.100.1:9"); n != 20 {
 				t.Errorf("the port beside the dropped one: %d of 20 arrived", n)
 			}
-			if n := count(g.Inner, c.Inner, c.Inner4.String(), "10.20.0.2:7"); n != 0 {
-				t.Errorf("drop inside the protected network: %d datagrams arrived", n)
+			if n := count(tn.Router, c.Inner, c.Inner4.String(), "10.20.9.1:9"); n != 0 {
+				t.Errorf("drop around the protected network: %d datagrams arrived in clear", n)
 			}
 			if n := count(g.Inner, c.Inner, c.Inner4.String(), "10.20.0.2:9"); n != 20 {
 				t.Errorf("the tunnel: %d of 20 datagrams arrived", n)
