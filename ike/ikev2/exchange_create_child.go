@@ -121,6 +121,7 @@ func (sa *SA) askChildKE(now time.Time, a *attempt) {
 		sa.sendChild(now, a)
 		return
 	}
+	a.private.Wipe()
 	a.private = sa.privateFor(a.group)
 	sa.ask(ike.KeyExchange{Group: a.group, Private: a.private}, func(now time.Time, ans ike.Answer) {
 		k, ok := ans.(ike.KeyExchanged)

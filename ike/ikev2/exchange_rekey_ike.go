@@ -28,6 +28,8 @@ import (
 // peer still has to delete.
 const maxGenerations = 6
 
+const rekeyIKETask = "rekey IKE SA"
+
 // ikeRekey is one attempt of ours to replace a generation.
 type ikeRekey struct {
 	t         *task
@@ -40,11 +42,11 @@ type ikeRekey struct {
 
 // rekeyIKE asks for a successor of the IKE SA.
 func (sa *SA) rekeyIKE(request uint64) {
-	if sa.cur.rekeying != nil || slices.ContainsFunc(sa.tasks, func(t *task) bool { return t.name == "rekey IKE SA" }) {
+	if sa.cur.rekeying != nil || sa.running != nil && sa.running.name == rekeyIKETask || slices.ContainsFunc(sa.tasks, func(t *task) bool { return t.name == rekeyIKETask }) {
 		sa.done(request, 0, "the IKE SA is being rekeyed already")
 		return
 	}
-	sa.enqueue(&task{name: "rekey IKE SA", request: request, start: sa.askRekeyIKE})
+	sa.enqueue(&task{name: rekeyIKETask, request: request, start: sa.askRekeyIKE})
 }
 
 func (sa *SA) askRekeyIKE(now time.Time, t *task) {
@@ -57,6 +59,7 @@ func (sa *SA) askRekeyIKE(now time.Time, t *task) {
 }
 
 func (sa *SA) askRekeyKE(_ time.Time, r *ikeRekey) {
+	r.private.Wipe()
 	r.private = sa.privateFor(r.group)
 	sa.ask(ike.KeyExchange{Group: r.group, Private: r.private}, func(now time.Time, ans ike.Answer) {
 		k, ok := ans.(ike.KeyExchanged)

@@ -49,6 +49,10 @@ type initExchange struct {
 
 // doInitiate begins the IKE SA, or a further child on an established one.
 func (sa *SA) doInitiate(now time.Time, c ike.Initiate) {
+	if c.Child != nil && c.Child.Mode != ike.ModeTunnel {
+		sa.done(c.Request, 0, "child "+c.Child.Name+" is a policy without SAs: there is nothing to negotiate")
+		return
+	}
 	if sa.state == halfOpen && sa.cur == nil && sa.initiator {
 		sa.bornAt = now
 		sa.init.child, sa.init.request = c.Child, c.Request
@@ -112,7 +116,7 @@ func (sa *SA) sendInit(now time.Time) {
 // initExtras are what both sides announce.
 func (sa *SA) initExtras() []ikev2msg.Payload {
 	var list []ikev2msg.Payload
-	if sa.conn == nil || sa.conn.Fragmentation != ike.FragmentationNo {
+	if sa.fragments = sa.wantsFragments(); sa.fragments {
 		list = append(list, &ikev2msg.Notify{Notify: ikev2msg.IKEv2FragmentationSupport})
 	}
 	var hashes []byte
@@ -121,6 +125,16 @@ func (sa *SA) initExtras() []ikev2msg.Payload {
 	}
 	return append(list, &ikev2msg.Notify{Notify: ikev2msg.SignatureHashAlgorithms, Data: hashes},
 		&ikev2msg.Vendor{Data: []byte(vendorID)})
+}
+
+// wantsFragments reports whether fragments are received: a responder does not know its connection yet, and takes them where
+// any that may be meant does.
+func (sa *SA) wantsFragments() bool {
+	list := sa.init.candidate
+	if sa.conn != nil {
+		list = []*ike.Connection{sa.conn}
+	}
+	return slices.ContainsFunc(list, func(c *ike.Connection) bool { return c.Fragmentation != ike.FragmentationNo })
 }
 
 // readExtras notes what the peer announced.

@@ -9,6 +9,7 @@ package ikev2
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"slices"
 	"time"
 
@@ -35,6 +36,10 @@ func (sa *SA) serveInit(now time.Time, m *ikev2msg.Message, d ike.Datagram) {
 	sa.init.initMessage = d.Bytes
 	sa.report(ike.Event{Kind: ike.EventMessage, Summary: m.Summary(), Size: len(d.Bytes)})
 	offer, err1 := only[*ikev2msg.SA](m.Payloads, "SA")
+	if err1 == nil && slices.ContainsFunc(offer.Proposals, func(p ikev2msg.Proposal) bool { return len(p.SPI) > 0 }) {
+		// RFC 7296, Section 3.3.1: the SPI of an initial IKE SA is the header's.
+		err1 = errors.New("SA: a proposal with an SPI, expected none in IKE_SA_INIT")
+	}
 	ke, err2 := only[*ikev2msg.KE](m.Payloads, "KE")
 	nonce, err3 := only[*ikev2msg.Nonce](m.Payloads, "Ni")
 	for _, err := range []error{err1, err2, err3} {

@@ -68,7 +68,7 @@ func (sa *SA) open(now time.Time, g *generation, m *ikev2msg.Message, d ike.Data
 	}
 	first := e.First
 	if e.Total > 0 {
-		if sa.conn != nil && sa.conn.Fragmentation == ike.FragmentationNo {
+		if !sa.fragments {
 			return o, errors.New("a fragment, which was not negotiated")
 		}
 		slot := &g.inReq

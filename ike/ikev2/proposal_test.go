@@ -146,8 +146,8 @@ func describeESP(s suite.ESP) string {
 	return describe(a)[len("ESP:"):]
 }
 
-// TestHostileProposals is T-011.
-func TestHostileProposals(t *testing.T) {
+// TestT011Proposals is T-011.
+func TestT011Proposals(t *testing.T) {
 	conf := []ike.IKEProposal{gcmIKE(), cbcIKE()}
 	change := func(c ike.IKEProposal, f func(p *ikev2msg.Proposal)) *ikev2msg.SA {
 		sa := proposeIKE([]ike.IKEProposal{c}, nil)
@@ -200,9 +200,9 @@ func TestHostileProposals(t *testing.T) {
 	}
 }
 
-// TestEveryCombination is T-012: each combination of transforms, offered alone to a responder that would take whatever is
+// TestT012EveryCombination is T-012: each combination of transforms, offered alone to a responder that would take whatever is
 // implemented, is refused or can really be used: keys are cut and a Box is made of it.
-func TestEveryCombination(t *testing.T) {
+func TestT012EveryCombination(t *testing.T) {
 	all := []ike.IKEProposal{
 		{Encrs: []ike.EncrSpec{{Encr: suite.EncrAESGCM16, Bits: 128}, {Encr: suite.EncrAESGCM16, Bits: 256}, {Encr: suite.EncrChaCha20Poly1305}},
 			PRFs: []suite.PRF{suite.PRFHMACSHA2256, suite.PRFHMACSHA2384, suite.PRFHMACSHA2512}, KEs: []suite.KE{suite.KECurve25519, suite.KEECP256}},

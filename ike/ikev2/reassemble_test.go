@@ -64,7 +64,7 @@ func indexes(n int) []int {
 	return list
 }
 
-func TestReassemblyRules(t *testing.T) {
+func TestT031ReassemblyRules(t *testing.T) {
 	var slot *reassembly
 	add := func(at time.Duration, id uint32, number, total uint16, part string) (string, bool) {
 		b, _, ok := reassemble(&slot, reassemblyStart.Add(at), isakmp.Header{MessageID: id}, fragmentOf(number, total), []byte(part))
@@ -103,7 +103,7 @@ func TestReassemblyRules(t *testing.T) {
 }
 
 // Memory is bounded whatever a peer that holds the keys sends (T-032).
-func TestReassemblyIsBounded(t *testing.T) {
+func TestT032ReassemblyIsBounded(t *testing.T) {
 	var slot *reassembly
 	part := make([]byte, 3000)
 	for number := uint16(1); number < ikev2msg.MaxFragments; number++ {

@@ -102,6 +102,10 @@ func (sa *SA) receiveRequest(now time.Time, g *generation, m *ikev2msg.Message, 
 		// responder nobody is authenticated yet (RFC 7296, Section 1.2). The message ID is not used up.
 		sa.dropped(ike.DropState, "%s before the IKE SA is established", ikev2msg.Exchange(m.Exchange))
 		return
+	case sa.state == deleting && sa.peerID.IsZero():
+		// The responder was rejected: it has proved nothing, and nothing is done for it.
+		sa.dropped(ike.DropState, "%s of a peer that was rejected", ikev2msg.Exchange(m.Exchange))
+		return
 	case id >= lastMessageID:
 		sa.closeNow(now, ike.CloseMessageIDs, "the peer has used up its message IDs")
 		return

@@ -88,6 +88,7 @@ func openRecording(t *testing.T, name string, s suite.IKE) *opener {
 	x.keys = deriveKeys(s, secret.New(unhex(t, x.r.values["g_ir"])), ni, nr, spiI, spiR)
 	for _, byInitiator := range []bool{true, false} {
 		sa := newSA(ike.Env{}, ike.Path{})
+		sa.fragments = true
 		sa.gens = []*generation{{spiI: spiI, spiR: spiR, initiator: !byInitiator, suite: s, keys: x.keys}}
 		x.sas[byInitiator] = sa
 	}

@@ -69,6 +69,7 @@ type SA struct {
 
 	localID, peerID ike.ID
 	peerIsOurs      bool
+	fragments       bool // this host has announced that it takes them
 	peerFragments   bool
 	peerHashes      []uint16
 

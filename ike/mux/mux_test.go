@@ -97,8 +97,8 @@ func TestFirstIsAcceptedWithoutCookie(t *testing.T) {
 	}
 }
 
-// TestHostileCookieEcho is T-016.
-func TestHostileCookieEcho(t *testing.T) {
+// TestT016CookieEcho is T-016.
+func TestT016CookieEcho(t *testing.T) {
 	m := newMux(DefaultLimits())
 	m.Strict(true)
 	const peer = "198.51.100.1:500"
@@ -195,9 +195,9 @@ func TestCookieSecretsChange(t *testing.T) {
 	}
 }
 
-// TestHostileFlood is T-059 as a count of work: of 20,000 first messages of 10,000 sources that never echo a cookie, those
+// TestT059Flood is T-059 as a count of work: of 20,000 first messages of 10,000 sources that never echo a cookie, those
 // before the switch make machines, and none after it does; a legitimate initiator gets in with its cookie.
-func TestHostileFlood(t *testing.T) {
+func TestT059Flood(t *testing.T) {
 	m := newMux(DefaultLimits())
 	machines, octetsIn, octetsOut := 0, 0, 0
 	for i := range 20000 {
@@ -350,7 +350,7 @@ func TestHostileHeaders(t *testing.T) {
 	}
 }
 
-func TestCriticalPayload(t *testing.T) {
+func TestT008CriticalPayload(t *testing.T) {
 	for _, kind := range []ikev2msg.PayloadType{1, 32, 49, 255} {
 		for _, critical := range []bool{true, false} {
 			msg, _ := ikev2msg.Parse(request(7, nil))
@@ -371,7 +371,7 @@ func TestCriticalPayload(t *testing.T) {
 }
 
 // Each payload that must be there removed in turn (T-005), and every truncation (T-004): nothing is accepted or answered.
-func TestMalformedFirst(t *testing.T) {
+func TestT005MalformedFirst(t *testing.T) {
 	good := request(7, nil)
 	for i := range 3 {
 		msg, _ := ikev2msg.Parse(good)
@@ -389,9 +389,9 @@ func TestMalformedFirst(t *testing.T) {
 	}
 }
 
-// TestHostileUnknownSPI is T-061 and T-075 for INVALID_IKE_SPI: at most ten a second, never for a response, and never
+// TestT061UnknownSPI is T-061 and T-075 for INVALID_IKE_SPI: at most ten a second, never for a response, and never
 // more octets than came.
-func TestHostileUnknownSPI(t *testing.T) {
+func TestT061UnknownSPI(t *testing.T) {
 	m := newMux(DefaultLimits())
 	h := isakmp.Header{SPIi: 5, SPIr: 6, Major: 2, Exchange: uint8(ikev2msg.Informational), Flags: isakmp.FlagInitiator, MessageID: 3,
 		Length: 80, NextPayload: 46}
