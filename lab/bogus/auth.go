@@ -83,13 +83,13 @@ func (p *Peer) AuthPayloads() []Payload {
 // offer are SA, TSi and TSr of a child that this peer proposes, with a nonce and a KE where they are given.
 func (p *Peer) offer(nonce []byte, e *exchange) []Payload {
 	spi := binary.BigEndian.AppendUint32(nil, p.spi())
-	proposals := []Proposal{{Num: 1, Proto: ProtoESP, Transforms: p.c.ESP.transforms(false)}}
+	proposals := []Proposal{{Num: 1, Proto: ProtoESP, Transforms: p.c.ESP.Transforms(false)}}
 	if p.c.ESPProposals != nil {
 		proposals = append([]Proposal(nil), p.c.ESPProposals...)
 	} else if e == nil && p.c.ESP.KE != 0 {
 		s := p.c.ESP
 		s.KE = 0
-		proposals[0].Transforms = s.transforms(false)
+		proposals[0].Transforms = s.Transforms(false)
 	}
 	for i := range proposals {
 		if proposals[i].SPI == nil {
@@ -182,7 +182,7 @@ func (p *Peer) serveChild(sa *SA, m, r *Message, ni, nr []byte) {
 	if ke == nil {
 		s.KE = 0
 	}
-	proposal, ok := choose(offer.Body, s.transforms(false))
+	proposal, ok := choose(offer.Body, s.Transforms(false))
 	if !ok {
 		r.Add(N(NoProposalChosen))
 		return

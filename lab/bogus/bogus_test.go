@@ -106,7 +106,7 @@ func TestRetries(t *testing.T) {
 	i, r := pair(t, func(i, r *Config) {
 		i.IKE, r.IKE = GCM128(), GCM128()
 		r.IKE.KE = KEP256
-		s := i.IKE.transforms(true)
+		s := i.IKE.Transforms(true)
 		i.Proposals = []Proposal{{Num: 1, Proto: ProtoIKE, Transforms: append(s, Transform{Type: TransformKE, ID: KEP256})}}
 		r.Bugs.ForceCookie = 2
 		r.Bugs.FragmentSize, i.Bugs.FragmentSize = 50, 40
@@ -201,7 +201,7 @@ func TestPrimes(t *testing.T) {
 
 func TestCodec(t *testing.T) {
 	m := &Message{SPIi: 1, SPIr: 2, Version: 0x20, Exchange: 37, Flags: 8, ID: 3}
-	m.Add(N(16388, 1, 2, 3), SAPayload(Proposal{Num: 1, Proto: 1, Transforms: GCM128().transforms(true)}), TS(PayloadTSi, Net("10.0.0.0/9"), Net("2001:db8::/33")))
+	m.Add(N(16388, 1, 2, 3), SAPayload(Proposal{Num: 1, Proto: 1, Transforms: GCM128().Transforms(true)}), TS(PayloadTSi, Net("10.0.0.0/9"), Net("2001:db8::/33")))
 	b := m.Append(nil)
 	got, _, err := Parse(b)
 	if err != nil {

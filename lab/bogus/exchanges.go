@@ -148,7 +148,7 @@ func (p *Peer) RekeyIKE() error {
 		p.mu.Unlock()
 		return err
 	}
-	proposal := Proposal{Num: 1, Proto: ProtoIKE, SPI: binary.BigEndian.AppendUint64(nil, next.SPIi), Transforms: p.c.IKE.transforms(true)}
+	proposal := Proposal{Num: 1, Proto: ProtoIKE, SPI: binary.BigEndian.AppendUint64(nil, next.SPIi), Transforms: p.c.IKE.Transforms(true)}
 	list := []Payload{SAPayload(proposal), Nonce(next.Ni), KE(e.group, e.Public)}
 	p.mu.Unlock()
 	answer, err := p.Exchange(RekeyRequest, CreateChildSA, list...)
@@ -241,7 +241,7 @@ func (p *Peer) serveCreate(sa *SA, m, r *Message) Step {
 		p.serveChild(sa, m, r, nonce.Body, p.nonce())
 		return ChildResponse
 	}
-	proposal, ok := choose(offer.Body, p.c.IKE.transforms(true))
+	proposal, ok := choose(offer.Body, p.c.IKE.Transforms(true))
 	ke := m.Find(PayloadKE)
 	if !ok || ke == nil || len(ke.Body) < 4 || len(proposal.SPI) != 8 {
 		r.Add(N(NoProposalChosen))

@@ -15,8 +15,8 @@ import (
 // maxRounds is how often IKE_SA_INIT is begun again because of a cookie or a group (HOSTILE T-010).
 const maxRounds = 3
 
-// transforms lists what a suite needs for IKE (ike) or ESP.
-func (s Suite) transforms(ike bool) []Transform {
+// Transforms lists what a suite needs for IKE (ike) or ESP.
+func (s Suite) Transforms(ike bool) []Transform {
 	list := []Transform{{Type: TransformENCR, ID: s.Encr, Bits: s.Bits}}
 	if s.Integ != IntegNone {
 		list = append(list, Transform{Type: TransformINTEG, ID: s.Integ})
@@ -80,7 +80,7 @@ func (p *Peer) initRequest(sa *SA, group uint16, cookie []byte) (*Message, error
 	}
 	proposals := p.c.Proposals
 	if proposals == nil {
-		proposals = []Proposal{{Num: 1, Proto: ProtoIKE, Transforms: p.c.IKE.transforms(true)}}
+		proposals = []Proposal{{Num: 1, Proto: ProtoIKE, Transforms: p.c.IKE.Transforms(true)}}
 	}
 	public := sa.started.Public
 	if p.c.Bugs.KE != nil {
@@ -205,7 +205,7 @@ func (p *Peer) serveInit(v path, m *Message) {
 		return
 	}
 	r := sa.header(IKESAInit, m.ID, true)
-	proposal, ok := choose(chosen.Body, p.c.IKE.transforms(true))
+	proposal, ok := choose(chosen.Body, p.c.IKE.Transforms(true))
 	group := binary.BigEndian.Uint16(ke.Body)
 	switch {
 	case !ok:

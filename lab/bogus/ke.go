@@ -13,6 +13,9 @@ import (
 	"sync"
 )
 
+// HasGroup reports whether this peer has a key exchange method.
+func HasGroup(group uint16) bool { return curveOf(group) != nil || Prime(group) != nil }
+
 // exchange is one side of a key exchange.
 type exchange struct {
 	group  uint16

@@ -25,7 +25,7 @@ const (
 	defaultRepeat  = time.Second
 	// seenLimit and innerLimit bound what is kept of what arrived.
 	seenLimit  = 4096
-	innerLimit = 4096
+	innerLimit = 512
 )
 
 // Config is what a correct peer needs. The zero value of a field means its default.

@@ -46,6 +46,12 @@ func (w *World) measure() baseline {
 // end asks the oracle and takes the world down.
 func (w *World) end(o Options) {
 	w.t.Helper()
+	for p := range w.peers {
+		w.leave(p)
+	}
+	for o := range w.outs {
+		o.close()
+	}
 	if w.pings != nil {
 		sent, lost := w.pings.stop()
 		w.base.goroutines--

@@ -8,7 +8,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"sync"
 	"time"
 
 	"github.com/natterjack/natterjack/daemon"
@@ -41,7 +40,6 @@ type Out struct {
 	*bogus.Peer
 	w    *World
 	name string
-	once sync.Once
 }
 
 // Out loads the n-th connection to a responder of its own. options are more lines of the connection.
@@ -63,20 +61,19 @@ func (w *World) Out(n int, options string, change func(*bogus.Config)) *Out {
 	if err := w.D.LoadConnection(Load(w.t, text).Connections[0]); err != nil {
 		w.t.Fatal(err)
 	}
-	w.t.Cleanup(o.close)
+	w.outs[o] = struct{}{}
 	return o
 }
 
 // close takes the connection out and ends both its ends.
 func (o *Out) close() {
-	o.once.Do(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		o.w.D.UnloadConnection(o.name)
-		o.w.D.Terminate(ctx, daemon.Target{IKE: o.name}, daemon.Command{})
-		o.w.learn(o.Peer)
-		o.Close()
-	})
+	delete(o.w.outs, o)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	o.w.D.UnloadConnection(o.name)
+	o.w.D.Terminate(ctx, daemon.Target{IKE: o.name}, daemon.Command{})
+	o.w.learn(o.Peer)
+	o.Close()
 }
 
 // Initiate has the daemon begin.

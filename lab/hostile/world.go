@@ -76,6 +76,9 @@ type World struct {
 	life  time.Duration // of a half-open IKE SA
 	mu    sync.Mutex    // protects keys
 	keys  [][]byte
+	// peers and outs are what is left to close.
+	peers map[*bogus.Peer]struct{}
+	outs  map[*Out]struct{}
 }
 
 // Options change a world.
@@ -92,7 +95,7 @@ type Options struct {
 // Open starts a gateway and a tunnel through it. When the test ends the oracle is asked.
 func Open(t testing.TB, o Options) *World {
 	t.Helper()
-	w := &World{t: t, Log: newLog()}
+	w := &World{t: t, Log: newLog(), peers: map[*bogus.Peer]struct{}{}, outs: map[*Out]struct{}{}}
 	var err error
 	if w.Stack, err = netstack.New([]netip.Addr{inner()}, 0); err != nil {
 		t.Fatal(err)
@@ -163,12 +166,13 @@ func (w *World) peer(change func(*bogus.Config)) *bogus.Peer {
 // Peer makes a bogus peer that ends with the test, before the oracle looks.
 func (w *World) Peer(change func(*bogus.Config)) *bogus.Peer {
 	p := w.peer(change)
-	w.t.Cleanup(func() { w.leave(p) })
+	w.peers[p] = struct{}{}
 	return p
 }
 
 // leave has a peer delete its IKE SA, if it has one, and ends it.
 func (w *World) leave(p *bogus.Peer) {
+	delete(w.peers, p)
 	w.learn(p)
 	p.SetBugs(bogus.Bugs{})
 	if sa := p.Current(); sa != nil && sa.Up {
