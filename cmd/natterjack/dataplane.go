@@ -41,8 +41,10 @@ func openDataPlane(o config.DaemonOptions, state string, log *slog.Logger) (*dat
 	case err == nil:
 	case o.DataPlane == "tun":
 		return nil, err
-	case errors.Is(err, tun.ErrPrivilege), errors.Is(err, tun.ErrNoDevice):
-		return openNetstack(o, err.Error())
+	case errors.Is(err, tun.ErrPrivilege):
+		return openNetstack(o, "this process may not make interfaces (root and CAP_NET_ADMIN may): programs of this host will not see the tunnel")
+	case errors.Is(err, tun.ErrNoDevice):
+		return openNetstack(o, "this system has no TUN device: programs of this host will not see the tunnel")
 	default:
 		return nil, fmt.Errorf("%w; or run with --data-plane netstack", err)
 	}

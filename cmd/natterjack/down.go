@@ -15,7 +15,7 @@ import (
 )
 
 // downTime is how long the peer may take to confirm; after it the SAs are deleted without.
-const downTime = 5 * time.Second
+const downTime = 3 * time.Second
 
 // downCommand is `natterjack down`.
 func downCommand() *cobra.Command {

@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -28,7 +29,7 @@ func TestScripts(t *testing.T) {
 		Dir:           filepath.Join("testdata", "script"),
 		UpdateScripts: os.Getenv("NATTERJACK_UPDATE") != "",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"ports": ports, "fill": fill, "await": await, "awaitfile": awaitFile, "signal": sendSignal, "reload": reload,
+			"ports": ports, "fill": fill, "await": await, "awaitfile": awaitFile, "signal": sendSignal, "reload": reload, "promptly": promptly,
 		},
 	})
 }
@@ -87,7 +88,23 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 func sendSignal(ts *testscript.TestScript, _ bool, args []string) {
 	sig := map[string]os.Signal{"HUP": syscall.SIGHUP, "TERM": syscall.SIGTERM}[args[0]]
 	for _, cmd := range ts.BackgroundCmds() {
-		ts.Check(cmd.Process.Signal(sig))
+		if err := cmd.Process.Signal(sig); !errors.Is(err, os.ErrProcessDone) {
+			ts.Check(err)
+		}
+	}
+}
+
+// promptly fails unless everything in the background ends within the two seconds that a daemon has, and a moment for a busy
+// machine.
+func promptly(ts *testscript.TestScript, _ bool, _ []string) {
+	begin := time.Now()
+	for _, cmd := range ts.BackgroundCmds() {
+		for cmd.Process.Signal(syscall.Signal(0)) == nil {
+			if time.Since(begin) > 2500*time.Millisecond {
+				ts.Fatalf("%v has not ended after %s", cmd.Args, time.Since(begin))
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
 	}
 }
 
