@@ -82,9 +82,9 @@ func (e *InitiateError) cause() string {
 			e.Remote.Addr(), e.Remote.Port())
 	case notify == ikev2msg.NoProposalChosen, e.Reason == ike.CloseNoProposal:
 		return "no common proposal: " + e.proposals(detail)
-	case notify == ikev2msg.AuthenticationFailed:
-		return "authentication failed: the peer refused our identity or key; compare the identities and the PSK or certificate on both sides" + behindColon(detail)
-	case e.Reason == ike.CloseAuthFailed:
+	case notify == ikev2msg.AuthenticationFailed && detail == "":
+		return "authentication failed: the peer refused our identity or key; compare the identities and the PSK or certificate on both sides"
+	case notify == ikev2msg.AuthenticationFailed, e.Reason == ike.CloseAuthFailed:
 		return "authentication failed" + behindColon(detail)
 	case notify == ikev2msg.TSUnacceptable:
 		return "the peer accepts none of the traffic selectors (TS_UNACCEPTABLE): compare local_ts and remote_ts on both sides"
