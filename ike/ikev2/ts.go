@@ -29,11 +29,12 @@ func toWire(initiator bool, list []ike.Selector) *ikev2msg.TS {
 	return ts
 }
 
-// fromWire is the list of a TS payload without what cannot be used here (OPAQUE ports).
+// fromWire is the list of a TS payload without what cannot be used here: OPAQUE ports, and IPv4 addresses in IPv6, which are
+// within ::/0 and are not what an administrator means by it.
 func fromWire(ts *ikev2msg.TS) []ike.Selector {
 	var list []ike.Selector
 	for _, s := range ts.Selectors {
-		if s.PortFrom > s.PortTo || len(list) == maxSelectors {
+		if s.PortFrom > s.PortTo || s.AddrFrom.Is4In6() || s.AddrUpTo.Is4In6() || len(list) == maxSelectors {
 			continue
 		}
 		list = append(list, ike.Selector{From: s.AddrFrom, To: s.AddrUpTo, Proto: s.Proto, PortFrom: s.PortFrom, PortTo: s.PortTo})

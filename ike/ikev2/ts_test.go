@@ -74,6 +74,15 @@ func TestNarrow(t *testing.T) {
 	}
 }
 
+// A peer that may have all of IPv6 must not get IPv4 by it.
+func TestMappedSelectorsAreNone(t *testing.T) {
+	offer := toWire(true, sels(t, "::ffff:0.0.0.0-::ffff:255.255.255.255 ::1-::ffff:10.0.0.1 fd00::1-fd00::1"))
+	conf := sels(t, "::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 0.0.0.0-255.255.255.255")
+	if got := text(narrow(fromWire(offer), conf)); got != "fd00::1-fd00::1" {
+		t.Errorf("negotiated %q", got)
+	}
+}
+
 // What is negotiated lies in the offer and in the configuration, and every address pair that both allow is in it.
 func TestNarrowIsIntersection(t *testing.T) {
 	draw := rapid.Custom(func(t *rapid.T) ike.Selector {

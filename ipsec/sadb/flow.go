@@ -110,8 +110,10 @@ func compileSelectors(list []Selector) ([]span, error) {
 	}
 	out := make([]span, len(list))
 	for i, s := range list {
-		from, to := s.From.Unmap(), s.To.Unmap()
-		if !from.IsValid() || !to.IsValid() || from.Is4() != to.Is4() || to.Less(from) || s.PortTo < s.PortFrom || from.Zone() != "" || to.Zone() != "" {
+		from, to := s.From, s.To
+		// An IPv4 address in IPv6 is refused and not unmapped: a peer that may have any of IPv6 would get IPv4 by it.
+		if !from.IsValid() || !to.IsValid() || from.Is4In6() || to.Is4In6() || from.Is4() != to.Is4() || to.Less(from) ||
+			s.PortTo < s.PortFrom || from.Zone() != "" || to.Zone() != "" {
 			return nil, ErrSelectors
 		}
 		out[i] = span{from: ipOf(from), to: ipOf(to), lo: s.PortFrom, hi: s.PortTo, proto: s.Proto, v6: from.Is6()}

@@ -198,14 +198,17 @@ func TestInstallRefuses(t *testing.T) {
 		"no local selector": func(c *Child) { c.TSLocal = nil },
 		"reversed":          func(c *Child) { c.TSRemote[0].From, c.TSRemote[0].To = c.TSRemote[0].To, c.TSRemote[0].From },
 		"mixed families":    func(c *Child) { c.TSRemote = []Selector{sel("2001:db8::/32")} },
-		"ports":             func(c *Child) { c.TSLocal[0].PortFrom, c.TSLocal[0].PortTo = 9, 8 },
-		"protocols":         func(c *Child) { c.TSLocal[0].Proto, c.TSRemote[0].Proto = 6, 17 },
-		"key":               func(c *Child) { c.KeyOut = secret.New([]byte("short")) },
-		"window":            func(c *Child) { c.Window = 16 },
-		"outbound SPI":      func(c *Child) { c.SPIOut = 255 },
-		"endpoint":          func(c *Child) { c.Endpoint.Remote = netip.AddrPort{} },
-		"families":          func(c *Child) { c.Endpoint.Local = netip.MustParseAddrPort("[2001:db8::1]:4500") },
-		"port":              func(c *Child) { c.Endpoint.Remote = netip.AddrPortFrom(peer.Addr(), 0) },
+		"IPv4 in IPv6": func(c *Child) {
+			c.TSRemote = []Selector{{From: netip.MustParseAddr("::ffff:10.0.0.0"), To: netip.MustParseAddr("::ffff:10.255.255.255"), PortTo: 65535}}
+		},
+		"ports":        func(c *Child) { c.TSLocal[0].PortFrom, c.TSLocal[0].PortTo = 9, 8 },
+		"protocols":    func(c *Child) { c.TSLocal[0].Proto, c.TSRemote[0].Proto = 6, 17 },
+		"key":          func(c *Child) { c.KeyOut = secret.New([]byte("short")) },
+		"window":       func(c *Child) { c.Window = 16 },
+		"outbound SPI": func(c *Child) { c.SPIOut = 255 },
+		"endpoint":     func(c *Child) { c.Endpoint.Remote = netip.AddrPort{} },
+		"families":     func(c *Child) { c.Endpoint.Local = netip.MustParseAddrPort("[2001:db8::1]:4500") },
+		"port":         func(c *Child) { c.Endpoint.Remote = netip.AddrPortFrom(peer.Addr(), 0) },
 	} {
 		db := newDB(t, 0)
 		spi, reqid, _ := db.Reserve(start, 0)
