@@ -88,10 +88,12 @@ func (f *forwarder) end() {
 	f.flows.Done()
 }
 
-// foreign reports whether the destination of a flow is not the stack's own: those are refused as by any host.
+// foreign reports whether the destination of a flow is not the stack's own: those are refused as by any host. An IPv4 address in
+// IPv6 is refused, as Linux does: this host's sockets would take it for IPv4, which the SA's selectors never allowed, and
+// ::ffff:0.0.0.0 for this host itself.
 func (f *forwarder) foreign(id stack.TransportEndpointID) (string, bool) {
 	a, ok := netip.AddrFromSlice(id.LocalAddress.AsSlice())
-	if !ok || a.IsMulticast() || a.IsLoopback() || a.IsUnspecified() {
+	if !ok || a.Is4In6() || a.IsMulticast() || a.IsLoopback() || a.IsUnspecified() {
 		return "", false
 	}
 	proto := tcpip.NetworkProtocolNumber(ipv4.ProtocolNumber)

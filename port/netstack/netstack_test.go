@@ -16,6 +16,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
 // pump carries what a sends to b until a is closed.
@@ -258,6 +261,23 @@ func TestForward(t *testing.T) {
 	}
 	if _, err := a.DialContext(bounded(t), "tcp", "192.0.2.8:80"); err == nil {
 		t.Error("a refused destination was connected")
+	}
+}
+
+// A peer must not reach this host, or IPv4 where its selectors are IPv6, by an IPv4 address in IPv6.
+func TestForwardRefusesMapped(t *testing.T) {
+	f := &forwarder{s: &Stack{stack: stack.New(stack.Options{})}}
+	for _, text := range []string{"::ffff:0.0.0.0", "::ffff:127.0.0.1", "::ffff:192.0.2.7", "::", "::1", "127.0.0.1", "0.0.0.0", "224.0.0.1", "ff02::1"} {
+		id := stack.TransportEndpointID{LocalAddress: tcpip.AddrFromSlice(netip.MustParseAddr(text).AsSlice()), LocalPort: 80}
+		if to, ok := f.foreign(id); ok {
+			t.Errorf("%s would be dialled as %s", text, to)
+		}
+	}
+	for _, text := range []string{"192.0.2.7", "2001:db8::7"} {
+		id := stack.TransportEndpointID{LocalAddress: tcpip.AddrFromSlice(netip.MustParseAddr(text).AsSlice()), LocalPort: 80}
+		if _, ok := f.foreign(id); !ok {
+			t.Errorf("%s is refused", text)
+		}
 	}
 }
 
