@@ -12,12 +12,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 
 	"github.com/natterjack/natterjack/crypt/secret"
 	"github.com/natterjack/natterjack/crypt/suite"
 	"github.com/natterjack/natterjack/ike"
+	"github.com/natterjack/natterjack/port/store"
 )
 
 // keyLogMode: keys are for their owner only.
@@ -29,18 +31,15 @@ type FileKeyLog struct {
 	w  io.WriteCloser
 }
 
-// OpenKeyLog opens or makes the file. One that others can read, or that is no regular file, is refused.
+// OpenKeyLog opens or makes the file. One that others can read, that belongs to another user (who could read it whatever its
+// mode is), that has a second name, that is reached through a link, or that is no regular file, is refused (HOSTILE T-102).
 func OpenKeyLog(path string) (*FileKeyLog, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, keyLogMode)
+	f, err := store.OpenPrivate(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE)
 	if err != nil {
 		return nil, fmt.Errorf("keylog: %w", err)
 	}
 	info, err := f.Stat()
-	switch {
-	case err != nil:
-	case !info.Mode().IsRegular():
-		err = fmt.Errorf("keylog: %s: expected a regular file", path)
-	case info.Mode().Perm()&0o077 != 0:
+	if err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 { // Windows has no such modes
 		err = fmt.Errorf("keylog: %s: others may read it (%#o); set its mode to %#o or remove it", path, info.Mode().Perm(), keyLogMode)
 	}
 	if err != nil {
