@@ -63,6 +63,9 @@ type Options struct {
 	FragmentSize int
 	// AnyPort binds free ports in the place of Port and PortNATT; Ports tells which.
 	AnyPort bool
+	// Hold keeps what arrives in the sockets' buffers until Receive is called, so that no peer is refused for a connection that
+	// is about to be loaded.
+	Hold bool
 	// NoRawESP leaves IP protocol 50 alone: ESP always travels in UDP.
 	NoRawESP bool
 	// HalfOpenLife is how long a responder's IKE SA may stay unauthenticated.
@@ -191,7 +194,13 @@ func (d *Daemon) start(ctx context.Context) {
 	d.client.start()
 	d.plane.start()
 	d.sockets.start()
+	if !d.opts.Hold {
+		d.Receive()
+	}
 }
+
+// Receive ends Options.Hold.
+func (d *Daemon) Receive() { d.sockets.receive() }
 
 // Ports are the UDP ports in use, of IKE and of NAT-T; zero: there is none. family is any address of the family that is
 // meant.

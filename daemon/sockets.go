@@ -62,6 +62,8 @@ type sockets struct {
 	readers  sync.WaitGroup
 	writers  sync.WaitGroup
 	hints    hints
+	ready    chan struct{} // closed: the readers may begin
+	once     sync.Once     // closes ready
 }
 
 func family(a netip.Addr) int {
@@ -73,7 +75,7 @@ func family(a netip.Addr) int {
 
 // openSockets opens what the options ask for, or says who has it.
 func openSockets(d *Daemon) (*sockets, error) {
-	s := &sockets{d: d}
+	s := &sockets{d: d, ready: make(chan struct{})}
 	addrs := []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
 	if d.opts.Listen.IsValid() {
 		addrs = []netip.Addr{d.opts.Listen}
@@ -193,10 +195,16 @@ func (s *sockets) closeConns() {
 	}
 }
 
-// start begins to read and to write.
+// receive has the readers begin, the first time it is called.
+func (s *sockets) receive() { s.once.Do(func() { close(s.ready) }) }
+
+// start begins to write, and to read as soon as receive is called.
 func (s *sockets) start() {
 	for _, sk := range s.list {
-		s.readers.Go(func() { s.read(sk) })
+		s.readers.Go(func() {
+			<-s.ready
+			s.read(sk)
+		})
 		s.writers.Go(func() { s.write(sk) })
 	}
 }
@@ -225,6 +233,7 @@ func (s *sockets) flush() {
 
 // close ends the readers.
 func (s *sockets) close() {
+	s.receive() // they find their sockets closed
 	for _, sk := range s.list {
 		sk.conn.Close()
 	}

@@ -46,7 +46,7 @@ func (s *service) start(c *config.Config, name string) (err error) {
 		return err
 	}
 	o := daemon.OptionsOf(s.opts)
-	o.Log, o.Device, o.DataPlane = s.log, s.plane.device, s.plane.mode
+	o.Log, o.Device, o.DataPlane, o.Hold = s.log, s.plane.device, s.plane.mode, true
 	if s.plane.host != nil {
 		o.Host, o.Mark = s.plane.host, s.plane.host.Mark()
 	}
@@ -68,6 +68,7 @@ func (s *service) start(c *config.Config, name string) (err error) {
 	if _, err := s.d.Apply(c); err != nil {
 		return err
 	}
+	s.d.Receive()
 	s.follow.Go(func() { s.server.Serve(s.listener) })
 	s.announce(c, name)
 	return nil
