@@ -119,8 +119,7 @@ func (s *hooks) up(h hook) {
 		l = &line{}
 		s.lines[h.key] = l
 	}
-	l.down = h.down // the newest endpoint
-	if l.users++; l.users > 1 {
+	if l.users++; l.users > 1 || l.undone(h) {
 		return
 	}
 	id, err := s.journal.Record(h.down.Undo())
@@ -129,8 +128,18 @@ func (s *hooks) up(h hook) {
 		l.users--
 		return
 	}
-	l.id = id
+	l.id, l.down = id, h.down
 	s.add(h.key, l, job{command: h.up})
+}
+
+// undone takes back a down that has not run yet, so that a pair that flaps faster than its command leaves one record.
+func (l *line) undone(h hook) bool {
+	n := len(l.todo)
+	if n == 0 || l.todo[n-1].undoes != l.id || !l.todo[n-1].command.Equal(h.down) {
+		return false
+	}
+	l.todo = l.todo[:n-1]
+	return true
 }
 
 func (s *hooks) down(h hook) {

@@ -70,7 +70,7 @@ func elements(list []span) []nftables.SetElement {
 
 // update changes elements alone, in one transaction.
 func (t *Table) update(scopes map[scope][]span) error {
-	c, err := nftables.New()
+	c, err := dial()
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (t *Table) update(scopes map[scope][]span) error {
 
 // rebuild replaces the whole table in one transaction. The caller holds mu, or is alone.
 func (t *Table) rebuild() error {
-	c, err := nftables.New()
+	c, err := dial()
 	if err != nil {
 		return err
 	}

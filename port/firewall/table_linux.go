@@ -18,6 +18,7 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/userdata"
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/natterjack/natterjack/port/store"
@@ -25,6 +26,9 @@ import (
 
 // prefix begins the names of all our tables.
 const prefix = "natterjack-"
+
+// netlinkBuffer is room for 1 KiB a rule in each direction, four rules a policy.
+const netlinkBuffer = 4 * ruleLimit << 10
 
 // nameLimit is NFT_TABLE_MAXNAMELEN with room for the prefix.
 const nameLimit = 200
@@ -41,6 +45,7 @@ type Table struct {
 	nextSet  int
 	id       store.ID
 	closed   bool
+	arp      bool           // the table of arp_linux.go is there
 	// validMark says that our table shows validMarkChain, recorded as validMarkID.
 	validMark   bool
 	validMarkID store.ID
@@ -78,6 +83,16 @@ func checkName(s string) error {
 		}
 	}
 	return nil
+}
+
+// dial makes a connection that can carry ruleLimit rules, and their acknowledgements, in one transaction. Without the
+// privilege for larger buffers a small transaction still works.
+func dial() (*nftables.Conn, error) {
+	return nftables.New(nftables.WithSockOptions(func(c *netlink.Conn) error {
+		_ = c.SetWriteBuffer(netlinkBuffer)
+		_ = c.SetReadBuffer(netlinkBuffer)
+		return nil
+	}))
 }
 
 // Name is the table's name, of family inet.
@@ -172,7 +187,7 @@ func (t *Table) Policies() []Policy {
 
 // Drops reads the counters of what the policies dropped. They begin anew at each change of the policies.
 func (t *Table) Drops() ([]Drop, error) {
-	c, err := nftables.New()
+	c, err := dial()
 	if err != nil {
 		return nil, err
 	}
@@ -239,12 +254,16 @@ func Undo(u store.Undo) error {
 }
 
 func removeTable(name string) error {
-	c, err := nftables.New()
+	c, err := dial()
 	if err != nil {
 		return fmt.Errorf("firewall: %w", err)
 	}
 	c.DelTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: name})
-	if err := c.Flush(); err != nil && !errors.Is(err, unix.ENOENT) {
+	err = c.Flush()
+	if errors.Is(err, unix.ENOENT) {
+		err = nil
+	}
+	if err = errors.Join(err, removeARP(name)); err != nil {
 		return fmt.Errorf("firewall: remove table %s: %w", name, err)
 	}
 	return nil
@@ -252,7 +271,7 @@ func removeTable(name string) error {
 
 // Tables lists the tables of all natterjack daemons on this host.
 func Tables() ([]string, error) {
-	c, err := nftables.New()
+	c, err := dial()
 	if err != nil {
 		return nil, fmt.Errorf("firewall: %w", err)
 	}

@@ -56,6 +56,9 @@ func (t *Table) AllowMarked(device string) error {
 	if err := t.setValidMark(); err != nil {
 		return fmt.Errorf("%s, and net.ipv4.conf.all.src_valid_mark cannot be set (%w): set it to 1, or net.ipv4.conf.all.rp_filter to 2", why, err)
 	}
+	if err := t.markARP(); err != nil {
+		return fmt.Errorf("rp_filter = 1 on %s keeps ARP requests from being answered to a peer on the same link whose address is routed into the tunnel, and they cannot be marked (%w): set net.ipv4.conf.all.rp_filter = 2", strings.Join(strict, ", "), err)
+	}
 	return nil
 }
 
@@ -89,7 +92,7 @@ func (t *Table) setValidMark() error {
 
 // neededBy reports whether the table of another daemon than own says that it needs the setting.
 func neededBy(own string) bool {
-	c, err := nftables.New()
+	c, err := dial()
 	if err != nil {
 		return false
 	}

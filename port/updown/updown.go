@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -122,6 +123,11 @@ func NewCommand(argv []string, v Vars) Command {
 
 // Verb is what the command is told has happened.
 func (c Command) Verb() string { return c.verb }
+
+// Equal reports whether two runs are of the same command with the same variables.
+func (c Command) Equal(o Command) bool {
+	return slices.Equal(c.argv, o.argv) && slices.Equal(c.env, o.env)
+}
 
 // Undo is the record by which a later process runs this command.
 func (c Command) Undo() store.Undo {
