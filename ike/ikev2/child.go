@@ -101,11 +101,14 @@ func (sa *SA) localAddrs() []netip.Addr {
 	return []netip.Addr{sa.path.Local.Addr().Unmap()}
 }
 
+// A peer that has to lease its address is nowhere else: without a lease it has none. Any other is where IKE_SA_INIT reached
+// it, whatever address its later messages come from: they are authentic, but a source address is not, and a peer must not
+// become another host by writing that one's address on an envelope.
 func (sa *SA) remoteAddrs() []netip.Addr {
-	if len(sa.leased) > 0 {
+	if !sa.initiator && len(sa.conn.Pools) > 0 {
 		return sa.leased
 	}
-	return []netip.Addr{sa.path.Remote.Addr().Unmap()}
+	return []netip.Addr{sa.startPath.Remote.Addr().Unmap()}
 }
 
 // fill completes a child with what it has of its IKE SA.

@@ -253,10 +253,9 @@ func (sa *SA) agreedChild(a *attempt, o opened, s suite.ESP, p ikev2msg.Proposal
 	if !subset(local, a.local) || !subset(remote, a.remote) {
 		return nil, fmt.Errorf("traffic selectors: the answer goes beyond what was offered")
 	}
-	// While the virtual address was not known yet, any address was offered in its place.
-	local = narrow(local, resolve(a.conf.LocalTS, sa.localAddrs()))
-	if a.old != nil {
-		local = narrow(local, a.local)
+	if a.old == nil {
+		// While the virtual address was not known yet, any address was offered in its place.
+		local = narrow(local, resolve(a.conf.LocalTS, sa.localAddrs()))
 	}
 	if len(local) == 0 {
 		return nil, fmt.Errorf("traffic selectors: the answer has none for this host's own address")
