@@ -22,15 +22,16 @@ const (
 type doing uint8
 
 const (
-	doingNothing  doing = iota
-	doingChild          // an exchange about another child is outstanding
-	rekeyingChild       // our rekey of this very child is outstanding
-	closingChild        // this very child is being deleted, or has been replaced
-	missingChild        // there is no such child
-	unbornChild         // there is none, but the response to a request of ours that makes one may be under way
-	rekeyingIKE         // our rekey of this IKE SA is outstanding
-	closingIKE          // the IKE SA is being deleted
-	replacedIKE         // this IKE SA has a successor
+	doingNothing   doing = iota
+	doingChild           // an exchange about another child is outstanding
+	rekeyingChild        // our rekey of this very child is outstanding
+	closingChild         // this very child is being deleted, or has been replaced
+	missingChild         // there is no such child
+	unbornChild          // there is none, but the response to a request of ours that makes one may be under way
+	rekeyingIKE          // our rekey of this IKE SA is outstanding
+	closingIKE           // the IKE SA is being deleted
+	replacedIKE          // this IKE SA has a successor
+	crossedAlready       // the peer has made a successor that crosses ours
 	doingKinds
 )
 
@@ -71,6 +72,8 @@ func collide(d doing, w wanted) reaction {
 		rekeyingIKE:   {temporary, temporary, serve, serveCross, serveForget},
 		closingIKE:    {temporary, temporary, serve, temporary, serveForget},
 		replacedIKE:   {temporary, temporary, serve, temporary, serve},
+		// Reached by rekeys only: a second one would leave the first successor to nobody.
+		crossedAlready: {temporary, temporary, serve, temporary, serve},
 	}[d][w]
 }
 
@@ -81,6 +84,8 @@ func (sa *SA) doing(g *generation, w wanted, c *child) doing {
 		return closingIKE
 	case g.replaced:
 		return replacedIKE
+	case w == wantRekeyIKE && g.theirs.latest() != nil, w == wantRekeyChild && c != nil && c.theirs != nil && !c.theirs.gone:
+		return crossedAlready
 	case g.rekeying != nil:
 		return rekeyingIKE
 	case (w == wantRekeyChild || w == wantDeleteChild) && c == nil && sa.makesChild():

@@ -24,7 +24,7 @@ func (sa *SA) serveInit(now time.Time, m *ikev2msg.Message, d ike.Datagram) {
 		return
 	}
 	if sa.cur != nil {
-		if bytes.Equal(d.Bytes, sa.init.initMessage) && sa.init.respMessage != nil {
+		if bytes.Equal(d.Bytes, sa.init.initMessage) && sa.init.respMessage != nil && sa.mayRepeat(now) {
 			sa.sendBy(now, d.Path, [][]byte{sa.init.respMessage}, "IKE_SA_INIT resp 0", true)
 		}
 		return

@@ -136,7 +136,26 @@ func (sa *SA) repeatResponse(now time.Time, g *generation, m *ikev2msg.Message, 
 		sa.openFailed(err)
 		return
 	}
-	sa.sendBy(now, d.Path, g.response, g.summary, true)
+	if sa.mayRepeat(now) {
+		sa.sendBy(now, d.Path, g.response, g.summary, true)
+	}
+}
+
+// Responses are repeated to where the repetition came from, which a copy of an authentic request can claim to be anywhere.
+// repeatLimit at once is more than anybody's retransmissions of one request; repeatRate a second is for those that go on
+// for minutes (RFC 7296, Section 2.4: at least a dozen times).
+const (
+	repeatLimit = 16
+	repeatRate  = 0.2
+)
+
+// mayRepeat reports whether one more response is repeated.
+func (sa *SA) mayRepeat(now time.Time) bool {
+	if sa.repeats.take(now, repeatLimit, repeatRate) {
+		return true
+	}
+	sa.dropped(ike.DropRate, "the same request too many times")
+	return false
 }
 
 func (sa *SA) openFailed(err error) {

@@ -88,6 +88,7 @@ type SA struct {
 	waiting map[ike.Token]wait
 	creates budget // of the peer
 	rekeys  budget
+	repeats budget
 
 	closing       ike.CloseReason // while deleting
 	closingDetail string
