@@ -99,6 +99,9 @@ func readCP(cp *ikev2msg.CP, asked []netip.Addr) (vips, dns []netip.Addr) {
 	}
 	for _, a := range cp.Attributes {
 		v := a.Value
+		if addr, ok := netip.AddrFromSlice(v[:min(len(v), 16)]); ok && (addr.IsUnspecified() || addr.IsLoopback() || addr.IsMulticast()) {
+			continue // no host's address
+		}
 		switch {
 		case a.Kind == ikev2msg.AttrIP4Address && len(v) == 4 && want4 && len(vips) < maxVIPs:
 			want4 = false

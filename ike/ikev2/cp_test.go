@@ -61,6 +61,23 @@ func TestConfigurationPayload(t *testing.T) {
 		bad.Attributes = append(bad.Attributes, ikev2msg.Attribute{Kind: ikev2msg.AttrIP4Address, Value: []byte{10, 0, 0, byte(i)}},
 			ikev2msg.Attribute{Kind: ikev2msg.AttrIP4DNS, Value: []byte{10, 0, 1, byte(i)}})
 	}
+	// What is no host's address is not taken either.
+	none := &ikev2msg.CP{CfgType: ikev2msg.CFGReply}
+	for _, a := range []string{"0.0.0.0", "127.0.0.1", "224.0.0.1", "::", "::1", "ff02::1"} {
+		addr, kind, dns := netip.MustParseAddr(a), uint16(ikev2msg.AttrIP4Address), uint16(ikev2msg.AttrIP4DNS)
+		value := addr.AsSlice()
+		if addr.Is6() {
+			kind, dns = ikev2msg.AttrIP6Address, ikev2msg.AttrIP6DNS
+		}
+		none.Attributes = append(none.Attributes, ikev2msg.Attribute{Kind: dns, Value: value})
+		if addr.Is6() {
+			value = append(value, 128)
+		}
+		none.Attributes = append(none.Attributes, ikev2msg.Attribute{Kind: kind, Value: value})
+	}
+	if vips, dns := readCP(none, []netip.Addr{any4, any6}); len(vips)+len(dns) != 0 {
+		t.Errorf("taken as addresses: %s %s", vips, dns)
+	}
 	vips, dns := readCP(bad, []netip.Addr{any4, any6})
 	if fmt.Sprint(vips) != "[10.0.0.0]" || len(dns) != maxDNS {
 		t.Errorf("of a malformed reply: %s, %d DNS servers", vips, len(dns))

@@ -389,5 +389,9 @@ func idOf(payloads []ikev2msg.Payload, initiator bool) (ike.ID, error) {
 	if found.IDType == 0 {
 		return ike.ID{}, fmt.Errorf("%s: type 0 is reserved", name)
 	}
-	return ike.ID{Type: ike.IDType(found.IDType), Data: bytes.Clone(found.Data)}, nil
+	id := ike.ID{Type: ike.IDType(found.IDType), Data: bytes.Clone(found.Data)}
+	if (id.Type == ike.IDFQDN || id.Type == ike.IDRFC822) && bytes.ContainsRune(id.Data, '*') {
+		return ike.ID{}, fmt.Errorf("%s: %s is a pattern and nobody's identity", name, id)
+	}
+	return id, nil
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/natterjack/natterjack/ike"
+	"github.com/natterjack/natterjack/ike/pki"
 	"github.com/natterjack/natterjack/wire/ikev2msg"
 )
 
@@ -94,7 +95,7 @@ func (sa *SA) candidatesFor(l *login) []*ike.Connection {
 func (sa *SA) tryLogin(now time.Time, l *login, candidates []*ike.Connection) {
 	conn := candidates[0]
 	sa.localID = ownID(conn.Local[0], l.s.o.path)
-	if conn.Local[0].ID.IsZero() && !l.wantIDr.IsZero() {
+	if conn.Local[0].ID.IsZero() && mayBe(conn.Local[0], l.wantIDr) {
 		sa.localID = l.wantIDr
 	}
 	sa.verify(now, conn, l.proof, func(now time.Time, scheme string, err error) {
@@ -107,6 +108,22 @@ func (sa *SA) tryLogin(now time.Time, l *login, candidates []*ike.Connection) {
 		default:
 			sa.failLogin(now, l.s, ikev2msg.AuthenticationFailed, ike.CloseAuthFailed, err.Error())
 		}
+	})
+}
+
+// mayBe reports whether this host, where it is not configured who it is, may be who the initiator wants it to be: with a
+// shared key, whose lookup is bound to both identities, anybody; with certificates, whom one of them is of. Where none is
+// named the signer chooses, and the initiator finds out whether it is who was meant.
+func mayBe(local *ike.Auth, id ike.ID) bool {
+	switch {
+	case id.Wildcard():
+		return false
+	case local.Method == ike.AuthPSK, len(local.Certs) == 0:
+		return true
+	}
+	return slices.ContainsFunc(local.Certs, func(der []byte) bool {
+		c, err := pki.Parse(der)
+		return err == nil && pki.Contains(c, id)
 	})
 }
 

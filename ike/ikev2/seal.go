@@ -42,10 +42,10 @@ func (sa *SA) seal(g *generation, m *ikev2msg.Message) [][]byte {
 	}
 	const fragmentHeader = 4
 	size := (room-fixed-fragmentHeader)/box.Align()*box.Align() - 1 // the Pad Length octet
-	total := (len(plain) + size - 1) / size
-	if size < 1 || total > ikev2msg.MaxFragments {
+	if size < 1 || len(plain) > size*ikev2msg.MaxFragments {
 		return [][]byte{sa.sealOne(g, box, m, &ikev2msg.Encrypted{First: first}, plain)}
 	}
+	total := (len(plain) + size - 1) / size
 	var out [][]byte
 	for i := 1; i <= total; i++ {
 		part := plain[:min(size, len(plain))]
