@@ -274,7 +274,9 @@ func udpSend(args []string) error {
 	defer c.Close()
 	b := make([]byte, size)
 	for range n {
-		_, _ = c.Write(b) // an ICMP error of an earlier datagram is not this program's business
+		if _, err := c.Write(b); err != nil {
+			_, _ = c.Write(b) // that was the ICMP error of an earlier datagram, and nothing was sent
+		}
 		time.Sleep(time.Millisecond)
 	}
 	return say("sent")

@@ -265,8 +265,11 @@ func (p *Process) Wait(limit time.Duration) error {
 	case <-p.done:
 		return p.err
 	case <-time.After(limit):
-		return fmt.Errorf("%s: still running after %v", p.Name, limit)
 	}
+	if p.Ended() {
+		return p.err
+	}
+	return fmt.Errorf("%s: still running after %v", p.Name, limit)
 }
 
 // Signal sends a signal to the process if it still runs.
