@@ -20,6 +20,11 @@ import (
 	"github.com/natterjack/natterjack/wire/isakmp"
 )
 
+// maxInit bounds an IKE_SA_INIT request in octets: the machine keeps it until IKE_AUTH, whose AUTH covers it, and reads its
+// proposals before anybody is authenticated. The largest offer with the largest group has under 3,000 (RFC 7296, Section 2
+// asks for that much).
+const maxInit = 8 * 1024
+
 // Limits are those of one mux. Where a daemon has several shards each has its share (Share).
 type Limits struct {
 	// CookieTotal and CookieSource are the half-open IKE SAs, of all and of one /32 or /64, from which on cookies are
@@ -146,6 +151,9 @@ func (m *Mux) First(now time.Time, d ike.Datagram) Decision {
 func (m *Mux) init(now time.Time, h isakmp.Header, d ike.Datagram) Decision {
 	if unique, ok := m.known[first{d.Remote, h.SPIi}]; ok {
 		return Decision{Verdict: Deliver, Unique: unique}
+	}
+	if len(d.Bytes) > maxInit {
+		return drop(ike.DropLimit, "IKE_SA_INIT of %d octets, expected at most %d", len(d.Bytes), maxInit)
 	}
 	msg, err := ikev2msg.Parse(d.Bytes)
 	if err != nil {

@@ -288,6 +288,22 @@ func TestHalfOpenLimits(t *testing.T) {
 	}
 }
 
+// An IKE_SA_INIT is kept by its machine: what is larger than any offer makes none.
+func TestFirstMessagesAreBounded(t *testing.T) {
+	of := func(n int) []byte {
+		m, _ := ikev2msg.Parse(request(7, nil))
+		v := &ikev2msg.Vendor{}
+		m.Payloads = append(m.Payloads, v)
+		v.Data = make([]byte, n-len(m.Append(nil)))
+		return m.Append(nil)
+	}
+	for n, want := range map[int]Verdict{3000: Accept, maxInit: Accept, maxInit + 1: Drop, 60000: Drop} {
+		if got := newMux(DefaultLimits()).First(start, from("198.51.100.1:500", of(n))); got.Verdict != want {
+			t.Errorf("%d octets: verdict %d, expected %d", n, got.Verdict, want)
+		}
+	}
+}
+
 // TestHostileHeaders is T-001, T-003 and the parts of T-061 and T-008 that concern messages without an IKE SA.
 func TestHostileHeaders(t *testing.T) {
 	good := request(7, nil)
