@@ -32,10 +32,14 @@ const (
 	undoLimit = 15 * time.Second
 )
 
-// OpenJournal opens the journal of a device below stateDir, and takes back what an earlier daemon of this device left. The
-// error wraps store.ErrLocked when that daemon is alive. Sentences about what was found are returned for the log; what
-// could not be taken back is one of them and stays recorded.
+// OpenJournal opens the journal of a device below stateDir, and takes back what earlier daemons left: of this device, and of
+// others (some systems name a device anew each time) unless their daemon is alive. The error wraps store.ErrLocked when
+// one with this device is. Sentences about what was found are returned for the log; what could not be taken back is one
+// of them and stays recorded.
 func OpenJournal(stateDir, device string) (j *store.Journal, notes []string, err error) {
+	if err := checkFolders(stateDir); err != nil {
+		return nil, nil, err
+	}
 	dir := filepath.Join(stateDir, folder, url.PathEscape(device))
 	for begin := time.Now(); ; time.Sleep(lockPoll) {
 		j, err = store.Open(dir)
@@ -54,7 +58,23 @@ func OpenJournal(stateDir, device string) (j *store.Journal, notes []string, err
 	if err != nil {
 		notes = append(notes, fmt.Sprintf("not everything that an earlier run on %s left could be taken back: %v", device, err))
 	}
+	others, err := Cleanup(stateDir)
+	notes = append(notes, others.Notes...)
+	if len(others.Removed) > 0 {
+		notes = append(notes, fmt.Sprintf("took back %d changes that earlier runs on other devices left", len(others.Removed)))
+	}
+	if err != nil {
+		notes = append(notes, fmt.Sprintf("not everything that earlier runs on other devices left could be taken back: %v", err))
+	}
 	return j, notes, nil
+}
+
+// checkFolders makes the folders above the journals, or refuses those in which somebody else could plant one (HOSTILE T-102).
+func checkFolders(stateDir string) error {
+	if err := store.CheckFolder(stateDir); err != nil {
+		return err
+	}
+	return store.CheckFolder(filepath.Join(stateDir, folder))
 }
 
 // Report is what Cleanup found.
@@ -77,6 +97,9 @@ func Cleanup(stateDir string) (Report, error) {
 	}
 	if err != nil {
 		return r, fmt.Errorf("state folder: %w", err)
+	}
+	if err := checkFolders(stateDir); err != nil {
+		return r, err
 	}
 	var errs []error
 	for _, e := range entries {

@@ -45,7 +45,7 @@ type Table struct {
 	nextSet  int
 	id       store.ID
 	closed   bool
-	arp      bool           // the table of arp_linux.go is there
+	arp      bool // the table of arp_linux.go is there
 	// validMark says that our table shows validMarkChain, recorded as validMarkID.
 	validMark   bool
 	validMarkID store.ID

@@ -67,6 +67,19 @@ func openFile(path string, flags int) (*os.File, error) {
 	return f, nil
 }
 
+// syncFolder makes a rename in dir outlive a power failure.
+func syncFolder(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = f.Sync()
+	if errors.Is(err, unix.EINVAL) {
+		err = nil // a file system that has no such thing
+	}
+	return errors.Join(err, f.Close())
+}
+
 func lockFile(f *os.File) error {
 	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {

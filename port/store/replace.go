@@ -5,6 +5,7 @@ package store
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 )
 
 // replaceFile puts text at path, whole or not at all: written beside it, synced, renamed over it.
@@ -29,6 +30,10 @@ func replaceFile(path string, text []byte) error {
 	}
 	if err != nil {
 		os.Remove(tmp)
+		return fmt.Errorf("journal: %w", err)
+	}
+	// Without this a power failure may bring the old file back, and with it lose what RecordDurable promised.
+	if err := syncFolder(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
 	return nil

@@ -56,9 +56,15 @@ type Journal struct {
 	live  map[ID]Undo
 	next  ID
 	lines int // in the file
+	size  int64
+	torn  bool // the file ends with a piece of a line
 	left  []Undo
 	notes []string
 }
+
+// CheckFolder makes dir with mode 0700 if it is missing, or refuses it: a link, another user's, one that others can write to.
+// Whoever can rename what is above a journal can plant another one.
+func CheckFolder(dir string) error { return secureDir(dir) }
 
 // Open opens the journal in dir, which is made with mode 0700 if it is missing, and locks it. What a crash left is in
 // Left, and stays recorded until TakeBack.
@@ -153,7 +159,7 @@ func (j *Journal) rewrite() error {
 	if j.file != nil {
 		j.file.Close()
 	}
-	j.file, j.lines = f, len(j.live)
+	j.file, j.lines, j.size, j.torn = f, len(j.live), int64(len(b)), false
 	return nil
 }
 
@@ -210,9 +216,22 @@ func (j *Journal) write(e entry) error {
 	if j.file == nil {
 		return errors.New("journal: closed")
 	}
-	if _, err := j.file.Write(appendEntry(nil, e)); err != nil {
+	var b []byte
+	if j.torn {
+		b = append(b, '\n')
+	}
+	b = appendEntry(b, e)
+	n, err := j.file.Write(b)
+	if err != nil {
+		// A disk that is full takes a piece of a line, to which the next one must not be joined.
+		if n > 0 && j.file.Truncate(j.size) != nil {
+			j.torn = true
+			j.size += int64(n)
+		}
 		return fmt.Errorf("journal: %w", err)
 	}
+	j.torn = false
+	j.size += int64(n)
 	j.lines++
 	return nil
 }

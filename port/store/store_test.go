@@ -4,8 +4,10 @@ package store
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -157,6 +159,91 @@ func TestJournalIsRewritten(t *testing.T) {
 	j = open(t, dir)
 	if len(j.Left()) != 1 || j.live[keep].Kind != "keep" {
 		t.Errorf("left: %v", j.Left())
+	}
+}
+
+// HOSTILE T-118: a crash at any octet. What was recorded whole and is not done comes back; nothing else does.
+func TestCrashAtEveryOctet(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "s")
+	j := open(t, dir)
+	type event struct {
+		end  int
+		name string
+		done bool
+	}
+	path := filepath.Join(dir, journalName)
+	var events []event
+	note := func(name string, done bool) {
+		st, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		events = append(events, event{int(st.Size()), name, done})
+	}
+	ids := map[string]ID{}
+	for _, step := range []string{"a", "b", "-a", "c", "-c", "d", "-b"} {
+		name, done := strings.TrimPrefix(step, "-"), step[0] == '-'
+		if done {
+			j.Done(ids[name])
+		} else {
+			ids[name], _ = j.Record(Undo{Kind: "k", Name: name})
+		}
+		note(name, done)
+	}
+	j.Close()
+	text, _ := os.ReadFile(path)
+	for n := range len(text) + 1 {
+		want := map[string]bool{}
+		for _, e := range events {
+			if e.end <= n {
+				want[e.name] = !e.done
+			}
+		}
+		check := func(live map[string]bool) {
+			for name, is := range want {
+				if live[name] != is {
+					t.Fatalf("cut at %d: %s: %v, want %v", n, name, live[name], is)
+				}
+			}
+		}
+		cut := &Journal{live: map[ID]Undo{}}
+		entries, _ := parseJournal(text[:n])
+		for _, e := range entries {
+			cut.apply(e)
+		}
+		check(names(slices.Collect(maps.Values(cut.live))))
+		if n%101 != 0 && n != len(text) {
+			continue // a start syncs the disk
+		}
+		if err := os.WriteFile(path, text[:n], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // the second start reads what the first one rewrote
+			j := open(t, dir)
+			check(names(j.Left()))
+			j.Close()
+		}
+	}
+}
+
+func names(list []Undo) map[string]bool {
+	m := map[string]bool{}
+	for _, u := range list {
+		m[u.Name] = true
+	}
+	return m
+}
+
+func TestFolderOfOthers(t *testing.T) {
+	dir := t.TempDir()
+	os.Chmod(dir, 0o777)
+	if CheckFolder(dir) == nil {
+		t.Error("a folder that everybody can write to was taken")
+	}
+	link := filepath.Join(t.TempDir(), "l")
+	os.Symlink(t.TempDir(), link)
+	if CheckFolder(link) == nil || CheckFolder(link+"/") == nil {
+		t.Error("a link was taken")
 	}
 }
 

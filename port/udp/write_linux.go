@@ -165,8 +165,8 @@ func (w *writer) flush() {
 			w.refuse(g.count, w.c.failed(err))
 		}
 	}
+	clear(w.iovs[:w.used]) // the caller's buffers are not kept alive
 	w.n, w.used, w.from = 0, 0, 0
-	clear(w.iovs[:]) // the caller's buffers are not kept alive
 }
 
 // arm makes the header of the i-th group.
