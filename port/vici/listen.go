@@ -59,7 +59,8 @@ func Listen(path, group string) (*Listener, error) {
 	if err := removeStale(first); err != nil {
 		return nil, err
 	}
-	ul, err := net.ListenUnix("unix", &net.UnixAddr{Name: first, Net: "unix"})
+	var ul *net.UnixListener
+	masked(func() { ul, err = net.ListenUnix("unix", &net.UnixAddr{Name: first, Net: "unix"}) })
 	if err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}

@@ -28,6 +28,14 @@ func lockFolder(dir string) (unlock func(), err error) {
 	return func() { f.Close() }, nil
 }
 
+// masked has f make a socket that nobody but its owner can connect to, whatever umask the process was started with: it listens
+// before its mode can be set. The mask is the whole process's; what others make meanwhile is only more private for it.
+func masked(f func()) {
+	old := unix.Umask(0o177)
+	defer unix.Umask(old)
+	f()
+}
+
 // ours reports whether the effective user owns it. Root owns what any user left.
 func ours(info fs.FileInfo) bool {
 	st, ok := info.Sys().(*syscall.Stat_t)
