@@ -122,7 +122,8 @@ func run(stderr io.Writer, f *runFlags) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	// Before anything else: a signal during the start must not leave anything behind.
+	unreadable := beUnreadable() // before any key is read
+	// Before anything else is done: a signal during the start must not leave anything behind.
 	hangup, end := make(chan os.Signal, 1), make(chan os.Signal, 2)
 	signal.Notify(hangup, syscall.SIGHUP)
 	signal.Notify(end, syscall.SIGTERM, os.Interrupt)
@@ -134,6 +135,9 @@ func run(stderr io.Writer, f *runFlags) error {
 	}
 	o := f.options(c)
 	s := &service{log: newLog(stderr, o), opts: o, flags: f}
+	if unreadable != nil {
+		s.log.Warn("other processes of this user may read the keys in this one's memory", "reason", unreadable)
+	}
 	if err := s.start(c, name); err != nil {
 		return errors.Join(err, s.close())
 	}
