@@ -44,7 +44,7 @@ func (f *follower) log(ev ike.Event) {
 		return
 	}
 	for _, l := range logLines(ev) {
-		f.server.Publish(eventLog, l.section(ev).Set("thread", "1"))
+		f.server.Publish(eventLog, l.section(ev, "1"))
 	}
 }
 

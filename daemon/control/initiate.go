@@ -54,7 +54,7 @@ func (k *call) how() (ctx context.Context, cancel context.CancelFunc, c daemon.C
 		for _, l := range logLines(ev) {
 			if l.level <= level {
 				// A client that is gone ends the command by its context.
-				_ = k.emit(eventControlLog, l.section(ev))
+				_ = k.emit(eventControlLog, l.section(ev, ""))
 			}
 		}
 	}

@@ -21,9 +21,12 @@ type logLine struct {
 	text  string
 }
 
-// section is the line as log and control-log carry it.
-func (l logLine) section(ev ike.Event) *vici.Section {
+// section is the line as control-log carries it and, with the number of a thread, log.
+func (l logLine) section(ev ike.Event, thread string) *vici.Section {
 	s := vici.New().Set("group", l.group).Set("level", number(l.level))
+	if thread != "" {
+		s.Set("thread", thread)
+	}
 	if ev.Connection != "" || ev.Unique != 0 {
 		s.Set("ikesa-name", nameOf(ev.Connection)).Set("ikesa-uniqueid", number(ev.Unique))
 	}
