@@ -7,6 +7,7 @@
 package peers
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -20,7 +21,11 @@ func TestPortsTaken(t *testing.T) {
 	for _, p := range pairs(pair{netlab.StrongSwan, netlab.StrongSwan}) {
 		tn := masqueraded(p).start(t)
 		dir := t.TempDir()
-		out, err := tn.Gateway.Try("timeout", "5", tn.Binary(), "run", "--vici", filepath.Join(dir, "vici"), "--state", filepath.Join(dir, "state"))
+		conf := filepath.Join(dir, "own.conf")
+		if err := os.WriteFile(conf, []byte("daemon {\n  tun = own0\n}\n"), 0o600); err != nil { // ipsec0 is charon's too
+			t.Fatal(err)
+		}
+		out, err := tn.Gateway.Try("timeout", "5", tn.Binary(), "run", "--config", conf, "--vici", filepath.Join(dir, "vici"), "--state", filepath.Join(dir, "state"))
 		if err == nil || !strings.Contains(out, "500") || !strings.Contains(out, "charon") {
 			t.Errorf("expected an error that names the port and its holder: %v: %s", err, out)
 		}
