@@ -184,6 +184,13 @@ func (p *Peer) SetBugs(b Bugs) {
 	p.mu.Unlock()
 }
 
+// SetTimeout changes how long an answer is waited for.
+func (p *Peer) SetTimeout(d time.Duration) {
+	p.mu.Lock()
+	p.c.Timeout = d
+	p.mu.Unlock()
+}
+
 // Rebind moves the NAT-T socket to another port, as a NAT that forgot its mapping does.
 func (p *Peer) Rebind() error {
 	c, err := listen(p.c.Local, 0)

@@ -11,6 +11,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"log/slog"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -111,26 +112,29 @@ func (l *Log) check(t testing.TB, keys [][]byte) {
 	l.rate(t)
 }
 
-// secrets looks for keys in every spelling.
+// secrets looks for keys in every spelling. Keys are octets that no line can hold as they are (shape), so that only runs of
+// letters that are long enough to spell one are looked through.
 func (l *Log) secrets(t testing.TB, keys [][]byte) {
 	t.Helper()
-	var all strings.Builder
+	hexRun, baseRun := regexp.MustCompile(`[0-9A-Fa-f]{24,}`), regexp.MustCompile(`[0-9A-Za-z+/_-]{22,}`)
+	var inHex, inBase strings.Builder
 	for _, n := range l.lines {
-		all.WriteString(n.text)
+		if strings.Contains(n.text, psk) {
+			t.Errorf("oracle: the shared key is in the log")
+		}
+		inHex.WriteString(strings.ToLower(strings.Join(hexRun.FindAllString(n.text, -1), " ")) + " ")
+		inBase.WriteString(strings.Join(baseRun.FindAllString(n.text, -1), " ") + " ")
 	}
-	text := all.String()
-	lower := strings.ToLower(text)
 	for _, k := range append(keys, []byte(psk)) {
 		if len(k) < 12 {
 			continue
 		}
-		for _, spelling := range []string{string(k), base64.StdEncoding.EncodeToString(k), base64.RawURLEncoding.EncodeToString(k)} {
-			if strings.Contains(text, spelling) {
-				t.Errorf("oracle: a key is in the log")
-			}
+		spelled := strings.Contains(inHex.String(), hex.EncodeToString(k[:12]))
+		for _, e := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+			spelled = spelled || strings.Contains(inBase.String(), e.EncodeToString(k[:12]))
 		}
-		if strings.Contains(lower, hex.EncodeToString(k)) {
-			t.Errorf("oracle: a key is in the log, in hex")
+		if spelled {
+			t.Errorf("oracle: a key is in the log")
 		}
 	}
 }
@@ -140,7 +144,7 @@ func (l *Log) shape(t testing.TB) {
 	t.Helper()
 	for _, n := range l.lines {
 		body := strings.TrimSuffix(n.text, "\n")
-		bad := strings.ContainsFunc(body, func(r rune) bool {
+		bad := strings.ContainsFunc(body+strings.TrimSuffix(n.json, "\n"), func(r rune) bool {
 			return r == utf8.RuneError || unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Cf)
 		})
 		switch {

@@ -117,7 +117,7 @@ func (w *World) rest(o Options) {
 				half, now.ikeSAs, w.base.ikeSAs, now.children, w.base.children, now.goroutines, w.base.goroutines,
 				(now.heap-w.base.heap)>>10, limit>>10)
 			if now.goroutines > w.base.goroutines {
-				buf := make([]byte, 1<<20)
+				buf := make([]byte, 16<<10)
 				w.t.Logf("%s", buf[:runtime.Stack(buf, true)])
 			}
 			return
@@ -140,9 +140,7 @@ func ping(p *bogus.Peer) *pinger {
 		tick := time.NewTicker(pingPause)
 		defer tick.Stop()
 		for {
-			if g.sent++; !p.EchoThrough(p.Address(), inner(), uint16(g.sent), pingLimit) {
-				g.lost++
-			}
+			g.one(p, pingLimit)
 			select {
 			case <-g.quit:
 				return
@@ -151,6 +149,12 @@ func ping(p *bogus.Peer) *pinger {
 		}
 	})
 	return g
+}
+
+func (g *pinger) one(p *bogus.Peer, limit time.Duration) {
+	if g.sent++; !p.EchoThrough(p.Address(), inner(), uint16(g.sent), limit) {
+		g.lost++
+	}
 }
 
 func (g *pinger) stop() (sent, lost int) {
