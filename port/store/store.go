@@ -10,6 +10,7 @@
 package store
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -110,16 +111,28 @@ func (j *Journal) load() error {
 		j.apply(e)
 	}
 	if bad > 0 {
-		note, err := j.quarantine(text, bad)
-		if err != nil {
-			return err
-		}
-		j.notes = append(j.notes, note)
+		j.notes = append(j.notes, j.quarantine(text, bad))
 	}
 	for _, id := range slices.Backward(slices.Sorted(maps.Keys(j.live))) {
 		j.left = append(j.left, j.live[id])
 	}
-	return j.rewrite()
+	if err := j.rewrite(); err != nil {
+		// On a full disk what was left can still be taken back: that needs the old file only.
+		j.notes = append(j.notes, err.Error())
+		return j.append(path, text)
+	}
+	return nil
+}
+
+// append goes on with the file that holds text as it is.
+func (j *Journal) append(path string, text []byte) error {
+	f, err := openFile(path, os.O_WRONLY|os.O_APPEND)
+	if err != nil {
+		return err
+	}
+	j.file, j.lines, j.size = f, bytes.Count(text, []byte{'\n'}), int64(len(text))
+	j.torn = len(text) > 0 && text[len(text)-1] != '\n'
+	return nil
 }
 
 func (j *Journal) apply(e entry) {
@@ -132,13 +145,14 @@ func (j *Journal) apply(e entry) {
 	j.next = max(j.next, e.ID+1)
 }
 
-// quarantine keeps a copy of a corrupt journal for a person to look at.
-func (j *Journal) quarantine(text []byte, bad int) (string, error) {
+// quarantine keeps a copy of a corrupt journal for a person to look at, and says so.
+func (j *Journal) quarantine(text []byte, bad int) string {
 	name := filepath.Join(j.dir, journalName+".corrupt")
+	what := fmt.Sprintf("journal: %d lines were damaged or of a later version and are ignored; ", bad)
 	if err := replaceFile(name, text); err != nil {
-		return "", err
+		return what + "no copy of it could be kept: " + err.Error()
 	}
-	return fmt.Sprintf("journal: %d lines were damaged or of a later version and are ignored; a copy is in %s", bad, name), nil
+	return what + "a copy is in " + name
 }
 
 // rewrite replaces the file by one that holds only what is live. The caller holds mu, or is alone.
