@@ -63,7 +63,7 @@ func (l *eventLog) run(s *Subscription) {
 func (l *eventLog) strange(ev ike.Event) bool {
 	_, proved := l.proved[ev.Unique]
 	switch ev.Kind {
-	case ike.EventDropped, ike.EventRefused:
+	case ike.EventDropped, ike.EventRefused, ike.EventMoved: // a peer moves with every packet if it sends from two ports in turn
 		return true
 	case ike.EventAuthenticated:
 		if len(l.proved) >= maxProved {
