@@ -13,9 +13,14 @@ import (
 	"github.com/natterjack/natterjack/ike"
 )
 
-// maxQueuedDatagrams is how many received IKE messages may wait for one shard. A burst of logins behind one modular
-// exponentiation (5 ms) fits; a flood does not grow memory beyond this times 64 KiB.
-const maxQueuedDatagrams = 2048
+const (
+	// maxQueuedDatagrams is how many received IKE messages may wait for one shard. A burst of logins behind one modular
+	// exponentiation (5 ms) fits.
+	maxQueuedDatagrams = 2048
+	// maxQueuedOctets is how many octets they may have together: as many messages of 1 KiB. A flood of the largest datagrams
+	// grows memory by this and the same once more in hand, for each of at most eight shards: HOSTILE T-059 allows 32 MiB.
+	maxQueuedOctets = 2 << 20
+)
 
 // input is one thing for a shard. Exactly one of its kinds is set.
 type input struct {
@@ -31,9 +36,10 @@ type input struct {
 
 // queue is an unbounded FIFO with a bound on datagrams. The zero value is not usable: newQueue.
 type queue struct {
-	mu        sync.Mutex // protects the two fields below
+	mu        sync.Mutex // protects the fields below
 	items     []input
 	datagrams int
+	octets    int // of the datagrams
 
 	wake chan struct{} // capacity 1: something is there
 }
@@ -44,11 +50,13 @@ func newQueue() *queue { return &queue{wake: make(chan struct{}, 1)} }
 func (q *queue) put(in input) bool {
 	q.mu.Lock()
 	if in.datagram != nil {
-		if q.datagrams >= maxQueuedDatagrams {
+		n := len(in.datagram.Bytes)
+		if q.datagrams >= maxQueuedDatagrams || q.octets+n > maxQueuedOctets {
 			q.mu.Unlock()
 			return false
 		}
 		q.datagrams++
+		q.octets += n
 	}
 	q.items = append(q.items, in)
 	q.mu.Unlock()
@@ -64,6 +72,6 @@ func (q *queue) take(spare []input) []input {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	items := q.items
-	q.items, q.datagrams = spare[:0], 0
+	q.items, q.datagrams, q.octets = spare[:0], 0, 0
 	return items
 }

@@ -34,3 +34,19 @@ func TestQueueBoundsDatagramsOnly(t *testing.T) {
 		t.Error("nobody was woken")
 	}
 }
+
+// A flood of the largest datagrams waits in no more memory than one of small ones (HOSTILE T-059: 32 MiB in all).
+func TestT059QueueBoundsOctets(t *testing.T) {
+	q := newQueue()
+	large := make([]byte, 65000)
+	taken := 0
+	for q.put(input{datagram: &ike.Datagram{Bytes: large}}) {
+		taken++
+	}
+	if taken == 0 || taken*len(large) > maxQueuedOctets {
+		t.Errorf("%d datagrams of %d octets wait", taken, len(large))
+	}
+	if len(q.take(nil)) != taken || !q.put(input{datagram: &ike.Datagram{Bytes: large}}) {
+		t.Error("what was taken still counts")
+	}
+}
