@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/natterjack/natterjack/ike"
+	"github.com/natterjack/natterjack/port/route"
 	"github.com/natterjack/natterjack/port/udp"
 	"github.com/natterjack/natterjack/wire/natt"
 )
@@ -53,12 +54,18 @@ func (w *watch) look() {
 func (w *watch) run(ctx context.Context) {
 	tick := time.NewTicker(watchPause)
 	defer tick.Stop()
+	// Where the system gives notice of changes, they are not waited for. An error leaves the ticks.
+	notices, _ := route.Watch(ctx, w.d.opts.Device.Name())
 	last := time.Now()
 	for {
 		forced := false
 		select {
 		case <-ctx.Done():
 			return
+		case _, ok := <-notices:
+			if forced = ok; !ok {
+				notices = nil // closed with ctx
+			}
 		case <-w.kicks:
 			forced = true
 		case <-tick.C:
