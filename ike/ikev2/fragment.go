@@ -15,6 +15,9 @@ import (
 const (
 	// maxReassembled bounds a reassembled message in octets.
 	maxReassembled = 64 * 1024
+	// maxReassembledHalfOpen likewise before the peer is authenticated: of 1,000 half-open IKE SAs, which is all there may be,
+	// strangers then have 16 MiB (HOSTILE T-032). A chain of several certificates fits.
+	maxReassembledHalfOpen = 16 * 1024
 	// reassemblyLife is how long an incomplete message is kept (RFC 7383, Section 2.6).
 	reassemblyLife = 30 * time.Second
 )
@@ -32,14 +35,14 @@ type reassembly struct {
 
 // reassemble adds a verified fragment. It returns the whole message when this was the last missing one.
 // RFC 7383, Section 2.6: a larger Total Fragments replaces what was kept (the peer has lowered its datagram size), a
-// smaller one is stale.
-func reassemble(slot **reassembly, now time.Time, h isakmp.Header, e *ikev2msg.Encrypted, plain []byte) ([]byte, ikev2msg.PayloadType, bool) {
+// smaller one is stale. limit is the largest message, in octets.
+func reassemble(slot **reassembly, limit int, now time.Time, h isakmp.Header, e *ikev2msg.Encrypted, plain []byte) ([]byte, ikev2msg.PayloadType, bool) {
 	r := *slot
 	if r == nil || r.id != h.MessageID || e.Total > r.total || now.After(r.until) {
 		r = &reassembly{id: h.MessageID, total: e.Total, parts: make([][]byte, e.Total), until: now.Add(reassemblyLife)}
 		*slot = r
 	}
-	if e.Total < r.total || r.parts[e.Number-1] != nil || r.size+len(plain) > maxReassembled {
+	if e.Total < r.total || r.parts[e.Number-1] != nil || r.size+len(plain) > limit {
 		return nil, 0, false
 	}
 	r.parts[e.Number-1] = append(make([]byte, 0, len(plain)+1), plain...) // never nil

@@ -75,8 +75,12 @@ func (sa *SA) open(now time.Time, g *generation, m *ikev2msg.Message, d ike.Data
 		if m.Response() {
 			slot = &g.inResp
 		}
+		limit := maxReassembled
+		if !sa.initiator && sa.state < established {
+			limit = maxReassembledHalfOpen
+		}
 		var whole bool
-		if plain, first, whole = reassemble(slot, now, m.Header, e, plain); !whole {
+		if plain, first, whole = reassemble(slot, limit, now, m.Header, e, plain); !whole {
 			return o, errIncomplete
 		}
 	}

@@ -35,7 +35,7 @@ func TestReassemblyInAnyOrder(t *testing.T) {
 		missing := len(parts)
 		for _, i := range order {
 			for again := range rapid.IntRange(1, 2).Draw(t, "copies") {
-				got, first, ok := reassemble(&slot, reassemblyStart, h, fragmentOf(uint16(i+1), uint16(len(parts))), parts[i])
+				got, first, ok := reassemble(&slot, maxReassembled, reassemblyStart, h, fragmentOf(uint16(i+1), uint16(len(parts))), parts[i])
 				if again > 0 {
 					if missing > 0 && ok {
 						t.Fatalf("a repetition of fragment %d made the message whole", i+1)
@@ -67,7 +67,7 @@ func indexes(n int) []int {
 func TestT031ReassemblyRules(t *testing.T) {
 	var slot *reassembly
 	add := func(at time.Duration, id uint32, number, total uint16, part string) (string, bool) {
-		b, _, ok := reassemble(&slot, reassemblyStart.Add(at), isakmp.Header{MessageID: id}, fragmentOf(number, total), []byte(part))
+		b, _, ok := reassemble(&slot, maxReassembled, reassemblyStart.Add(at), isakmp.Header{MessageID: id}, fragmentOf(number, total), []byte(part))
 		return string(b), ok
 	}
 	add(0, 1, 1, 2, "a")
@@ -107,11 +107,29 @@ func TestT032ReassemblyIsBounded(t *testing.T) {
 	var slot *reassembly
 	part := make([]byte, 3000)
 	for number := uint16(1); number < ikev2msg.MaxFragments; number++ {
-		if _, _, ok := reassemble(&slot, reassemblyStart, isakmp.Header{}, fragmentOf(number, ikev2msg.MaxFragments), part); ok {
+		if _, _, ok := reassemble(&slot, maxReassembled, reassemblyStart, isakmp.Header{}, fragmentOf(number, ikev2msg.MaxFragments), part); ok {
 			t.Fatal("whole with a fragment missing")
 		}
 	}
 	if slot.size > maxReassembled {
 		t.Errorf("%d octets are kept, expected at most %d", slot.size, maxReassembled)
+	}
+}
+
+// Before the peer is authenticated less is kept, and a message of that size still becomes whole.
+func TestT032HalfOpenReassembly(t *testing.T) {
+	for size, want := range map[int]bool{maxReassembledHalfOpen / ikev2msg.MaxFragments: true, maxReassembledHalfOpen/ikev2msg.MaxFragments + 1: false} {
+		var slot *reassembly
+		whole := false
+		for number := uint16(1); number <= ikev2msg.MaxFragments; number++ {
+			_, _, ok := reassemble(&slot, maxReassembledHalfOpen, reassemblyStart, isakmp.Header{}, fragmentOf(number, ikev2msg.MaxFragments), make([]byte, size))
+			whole = whole || ok
+			if slot != nil && slot.size > maxReassembledHalfOpen {
+				t.Fatalf("%d octets are kept, expected at most %d", slot.size, maxReassembledHalfOpen)
+			}
+		}
+		if whole != want {
+			t.Errorf("%d fragments of %d octets: whole %t", ikev2msg.MaxFragments, size, whole)
+		}
 	}
 }
