@@ -18,6 +18,7 @@ import (
 	"github.com/natterjack/natterjack/daemon/host"
 	"github.com/natterjack/natterjack/ike"
 	"github.com/natterjack/natterjack/port/route"
+	"github.com/natterjack/natterjack/port/udp"
 )
 
 // What a child sets stands, stays over a rekey, and is gone afterwards.
@@ -112,6 +113,53 @@ func TestHostToHost(t *testing.T) {
 	expect(t, "unmarked, which go into the tunnel", there.count(), 0)
 	m.end(t)
 	same(t, before, "after Close")
+}
+
+// A policy that covers everybody's addresses lets in what the daemon needs: datagrams, their fragments, and ICMP errors
+// about its own; no other ICMP, and no fragments of anything else.
+func TestOuterTraffic(t *testing.T) {
+	if !inside(t) {
+		return
+	}
+	out := cable(t, "a", 1)
+	set(t, "net/ipv4/conf/all/rp_filter", "1")
+	must(t, "ip", "route", "add", "default", "via", "10.1.0.2")
+	must(t, "ip", "-6", "route", "add", "default", "via", "fd00:1::2")
+	other, other6 := listen(t, "", "10.1.0.1:7000"), listen(t, "", "[fd00:1::1]:7000")
+	m := start(t, "nj0", stateDir(t), host.Options{})
+	up(t, m, childSA(1, "10.1.0.1/32 fd00:1::1/128", "0.0.0.0/0 ::/0"))
+	for _, c := range []struct {
+		local, peer string
+		other       *arrivals
+	}{{"10.1.0.1", "203.0.113.9", other}, {"fd00:1::1", "2001:db8::9", other6}} {
+		conn, err := udp.Open(udp.Config{Local: netip.AddrPortFrom(netip.MustParseAddr(c.local), 4500), Mark: m.Mark()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sendSize(t, out.ns, netip.AddrPortFrom(netip.MustParseAddr(c.local), 4500), 3000)
+		sendSize(t, out.ns, c.other.addr, 3000)
+		bufs := []udp.Message{{Buf: make([]byte, udp.MaxDatagram)}}
+		if n, err := conn.ReadBatch(bufs); n != 1 || err != nil || bufs[0].N != 3000 {
+			t.Errorf("%s: a fragmented datagram: %d of %d octets, %v", c.local, n, bufs[0].N, err)
+		}
+		expect(t, "fragmented cleartext", c.other.count(), 0)
+		local, peer := netip.MustParseAddr(c.local), netip.MustParseAddr(c.peer)
+		tooBig(t, out.ns, local, peer, 7000, 1300)
+		tooBig(t, out.ns, local, peer, 4500, 1400)
+		var events [4]udp.PathEvent
+		if n, err := conn.ReadBatch(bufs); n != 0 || err != nil {
+			t.Errorf("%s: %d messages, %v; want an event", c.local, n, err)
+		}
+		n := conn.PathEvents(events[:])
+		if e := events[0]; n != 1 || e.Kind != udp.PathMTU || e.MTU != 1400 || e.Remote != netip.AddrPortFrom(peer, 4500) {
+			t.Errorf("%s: %d events, %+v", c.local, n, events[0])
+		}
+		conn.Close()
+	}
+	// The error about another socket's datagram was kept out: nothing of it is in the route's cache.
+	if r := must(t, "ip", "route", "get", "203.0.113.9", "mark", itoa(int(m.Mark()))); strings.Contains(r, "mtu 1300") {
+		t.Errorf("a forged ICMP error got in: %s", r)
+	}
 }
 
 // RFC 4301, Section 5.2: cleartext from outside that a protect policy covers is dropped, to this host and through it.

@@ -53,6 +53,11 @@ func inside(t *testing.T) bool {
 	cmd.Env = append(os.Environ(), insideVar+"="+t.Name())
 	out, err := cmd.CombinedOutput()
 	t.Logf("in %s:\n%s", ns, out)
+	// What a test that panicked or ran out of time did not remove; its process is the one that `ip` became.
+	left, _ := filepath.Glob(fmt.Sprintf("/run/netns/nj-host-%d-*", cmd.Process.Pid))
+	for _, path := range left {
+		must(t, "ip", "netns", "del", filepath.Base(path))
+	}
 	if err != nil {
 		t.Error(err)
 	}

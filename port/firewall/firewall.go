@@ -90,7 +90,7 @@ type Drop struct {
 type Unavailable struct{ Err error }
 
 func (u *Unavailable) Error() string {
-	return fmt.Sprintf("no nftables here (%v), so cleartext that arrives outside the tunnel is not dropped, and mode = drop holds only for traffic that enters the tunnel's device", u.Err)
+	return fmt.Sprintf("no nftables here (%v), so cleartext that arrives outside the tunnel is not dropped, and mode = drop holds only for what this host sends or forwards", u.Err)
 }
 
 func (u *Unavailable) Unwrap() error { return u.Err }

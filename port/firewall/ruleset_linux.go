@@ -172,8 +172,15 @@ func (b *builder) mark(rules []Policy) {
 	b.add(chain, "judged by the engine", rule(onDevice(o.Device, true), accept()))
 	for _, port := range b.t.ports {
 		b.add(chain, "to the daemon", rule(toThisHost(), udpPort(port), set))
+		for _, v6 := range []bool{false, true} {
+			b.add(chain, "about what the daemon sent", rule(toThisHost(), icmpAbout(v6, unix.IPPROTO_UDP), icmpPort(v6, port), set))
+		}
 	}
 	b.add(chain, "to the daemon", rule(toThisHost(), protocol(unix.IPPROTO_ESP), set))
+	for _, v6 := range []bool{false, true} {
+		b.add(chain, "about what the daemon sent", rule(toThisHost(), icmpAbout(v6, unix.IPPROTO_ESP), set))
+		b.add(chain, "fragments, of which the first is judged", rule(toThisHost(), laterFragment(v6), set))
+	}
 	for _, p := range rules {
 		if p.Action == Bypass {
 			b.add(chain, p.ID, rule(match(p.Remote, p.Local), set))
