@@ -113,18 +113,24 @@ func (sa *SA) sendInit(now time.Time) {
 	sa.transmit(now, g, m, [][]byte{in.initMessage}, "IKE_SA_INIT", nil)
 }
 
-// initExtras are what both sides announce.
+// initExtras are what both sides announce. A responder announces only what the initiator did: strangers learn no more of
+// it, and get less in return for a datagram that anybody can have sent.
 func (sa *SA) initExtras() []ikev2msg.Payload {
 	var list []ikev2msg.Payload
-	if sa.fragments = sa.wantsFragments(); sa.fragments {
+	if sa.fragments = sa.wantsFragments() && (sa.initiator || sa.peerFragments); sa.fragments {
 		list = append(list, &ikev2msg.Notify{Notify: ikev2msg.IKEv2FragmentationSupport})
 	}
-	var hashes []byte
-	for _, h := range hashAlgorithms() {
-		hashes = binary.BigEndian.AppendUint16(hashes, h)
+	if sa.initiator || sa.peerHashes != nil {
+		var hashes []byte
+		for _, h := range hashAlgorithms() {
+			hashes = binary.BigEndian.AppendUint16(hashes, h)
+		}
+		list = append(list, &ikev2msg.Notify{Notify: ikev2msg.SignatureHashAlgorithms, Data: hashes})
 	}
-	return append(list, &ikev2msg.Notify{Notify: ikev2msg.SignatureHashAlgorithms, Data: hashes},
-		&ikev2msg.Vendor{Data: []byte(vendorID)})
+	if sa.initiator || sa.peerIsOurs {
+		list = append(list, &ikev2msg.Vendor{Data: []byte(vendorID)})
+	}
+	return list
 }
 
 // wantsFragments reports whether fragments are received: a responder does not know its connection yet, and takes them where

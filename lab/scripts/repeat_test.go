@@ -7,6 +7,7 @@ package scripts
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -81,5 +82,22 @@ func TestOneCrossingSuccessor(t *testing.T) {
 	}
 	if served != 1 || len(a.SAs()) != 2 {
 		t.Errorf("%d crossing successors of the child, %d children; %s", served, len(a.SAs()), b.Name)
+	}
+}
+
+// What an initiator does not announce is not announced to it: of a stranger's datagram no more comes back than it has to be.
+func TestStrangersLearnNoMore(t *testing.T) {
+	w, a, b, m := initRequest(t)
+	m.Payloads = slices.DeleteFunc(m.Payloads, func(p ikev2msg.Payload) bool {
+		n, ok := p.(*ikev2msg.Notify)
+		_, vendor := p.(*ikev2msg.Vendor)
+		return vendor || ok && n.Notify != ikev2msg.NATDetectionSourceIP && n.Notify != ikev2msg.NATDetectionDestinationIP
+	})
+	r := answerTo(t, w, a, b, m)
+	if want := "{ SA KEr Nr N(NAT_DETECTION_SOURCE_IP) N(NAT_DETECTION_DESTINATION_IP) }"; !strings.HasSuffix(kindsOf(r), want) {
+		t.Fatalf("answered by %s, expected %s", kindsOf(r), want)
+	}
+	if in, out := len(m.Append(nil)), len(r.Append(nil)); 2*out > 3*in {
+		t.Errorf("%d octets for %d", out, in)
 	}
 }
