@@ -28,8 +28,13 @@ func (s *shard) ask(e *entry, t ike.Token, q ike.Question) {
 		if removed, ok := a.(ike.Removed); ok && q.SPIOut != 0 && !q.OnlyOut {
 			e.keepFinal(q.SPIIn, removed.Final)
 		}
+		if !q.OnlyOut {
+			s.d.client.removed(q.SPIIn)
+		}
 		s.answerNow(e, t, a)
-	case ike.Reserve, ike.Install, ike.Promote, ike.Move, ike.Query:
+	case ike.Install:
+		s.install(e, t, q)
+	case ike.Reserve, ike.Promote, ike.Move, ike.Query:
 		s.answerNow(e, t, s.d.kernel.Ask(time.Now(), e.unique, q))
 	case ike.KeyExchange:
 		// The machine may be closed, and wipe what it has, while a worker still computes.

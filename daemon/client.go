@@ -108,6 +108,34 @@ func (c *client) event(ev ike.Event) {
 	}
 }
 
+// prepare sets the host up for a child that is about to be installed, and tells how that went on the client's goroutine. Once the
+// client is closed nothing is told: the machines are gone.
+func (c *client) prepare(child *ike.ChildSA, then func(error)) {
+	c.do(func() {
+		err := c.host.ChildUp(child)
+		if err == nil {
+			c.children[child.ChildID] = child
+		}
+		c.note()
+		then(err)
+	})
+}
+
+// removed takes back what the host has of a child whose SAs are gone, whether or not anybody was told of it.
+func (c *client) removed(spiIn uint32) {
+	if c.host == nil {
+		return
+	}
+	c.do(func() {
+		for id, child := range c.children {
+			if child.SPIIn == spiIn {
+				c.down(id)
+				return
+			}
+		}
+	})
+}
+
 func (c *client) up(child *ike.ChildSA) {
 	if c.host == nil || c.children[child.ChildID] != nil {
 		return

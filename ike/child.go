@@ -38,7 +38,7 @@ type ChildSA struct {
 	VIPs []netip.Addr
 	// PeerVIPs says whose VIPs are.
 	PeerVIPs bool
-	// LocalID and RemoteID are the authenticated identities of the IKE SA; in events only (updown commands are told).
+	// LocalID and RemoteID are the authenticated identities of the IKE SA; in events and in Install (updown commands are told).
 	LocalID, RemoteID ID
 }
 

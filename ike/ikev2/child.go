@@ -130,6 +130,7 @@ func (sa *SA) fill(c *child) {
 func (sa *SA) install(c *child, k childKeys, initiator bool, then func(now time.Time, failed ike.Answer)) {
 	sa.fill(c)
 	full := c.sa
+	full.LocalID, full.RemoteID = sa.localID, sa.peerID
 	full.KeyOut, full.IntegOut, full.KeyIn, full.IntegIn = k.encrI, k.integI, k.encrR, k.integR
 	if !initiator {
 		full.KeyOut, full.IntegOut, full.KeyIn, full.IntegIn = k.encrR, k.integR, k.encrI, k.integI

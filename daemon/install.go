@@ -1,0 +1,57 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+// Installing a child: the host's guard and routes first, then the SAs, then the answer to the machine. In any other order the peer's
+// first packet is delivered while the answer to it still has its old route, and leaves in the clear (RFC 4301, Section 5.1).
+
+package daemon
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/natterjack/natterjack/crypt/secret"
+	"github.com/natterjack/natterjack/ike"
+)
+
+// install has the host set up for a child on the client's goroutine, and goes on when that is done.
+func (s *shard) install(e *entry, t ike.Token, q ike.Install) {
+	if s.d.client.host == nil {
+		s.answerNow(e, t, s.d.kernel.Ask(time.Now(), e.unique, q))
+		return
+	}
+	// The machine may close, and wipe what it has, before the host is set up.
+	keys := [...]*secret.Key{&q.Child.KeyIn, &q.Child.KeyOut, &q.Child.IntegIn, &q.Child.IntegOut}
+	seen := q.Child
+	seen.KeyIn, seen.KeyOut, seen.IntegIn, seen.IntegOut = secret.Key{}, secret.Key{}, secret.Key{}, secret.Key{}
+	for _, k := range keys {
+		*k = k.Clone()
+	}
+	s.d.client.prepare(&seen, func(err error) {
+		s.q.put(input{call: func(s *shard) { s.prepared(e, t, q, err) }})
+	})
+}
+
+// prepared installs the SAs of a child that the host is set up for, unless the machine wants it no more.
+func (s *shard) prepared(e *entry, t ike.Token, q ike.Install, err error) {
+	defer func() {
+		for _, k := range []secret.Key{q.Child.KeyIn, q.Child.KeyOut, q.Child.IntegIn, q.Child.IntegOut} {
+			k.Wipe()
+		}
+	}()
+	if _, wanted := e.asks[t]; !wanted || e.closed {
+		s.d.client.removed(q.Child.SPIIn)
+		return
+	}
+	delete(e.asks, t)
+	var a ike.Answer
+	if err == nil {
+		a = s.d.kernel.Ask(time.Now(), e.unique, q)
+	} else {
+		s.d.kernel.Ask(time.Now(), e.unique, ike.Remove{SPIIn: q.Child.SPIIn})
+		a = ike.Failed{Err: fmt.Errorf("this host could not be set up for child %q: %w", q.Child.Name, err)}
+	}
+	if _, ok := a.(ike.Installed); !ok {
+		s.d.client.removed(q.Child.SPIIn)
+	}
+	s.step(e, func() []ike.Action { return e.m.Answer(time.Now(), t, a) })
+}
