@@ -24,6 +24,9 @@ func (s *shard) perform(e *entry, actions []ike.Action) {
 			}
 		case ike.Ask:
 			e.asks[a.Token] = struct{}{}
+			if _, ok := a.Question.(ike.KeyExchange); ok {
+				s.d.counters.keyExchanges.Add(1)
+			}
 			s.ask(e, a.Token, a.Question)
 		case ike.Cancel:
 			delete(e.asks, a.Token)
