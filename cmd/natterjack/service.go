@@ -6,7 +6,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,7 +17,6 @@ import (
 	"github.com/natterjack/natterjack/daemon"
 	"github.com/natterjack/natterjack/daemon/config"
 	"github.com/natterjack/natterjack/daemon/control"
-	"github.com/natterjack/natterjack/port/route"
 	port "github.com/natterjack/natterjack/port/vici"
 )
 
@@ -34,7 +32,6 @@ type service struct {
 	keylog   *daemon.FileKeyLog
 	d        *daemon.Daemon
 	follow   sync.WaitGroup
-	unwatch  context.CancelFunc // nil: the host's addresses are not watched
 
 	mu sync.Mutex // one reload at a time
 }
@@ -73,27 +70,8 @@ func (s *service) start(c *config.Config, name string) (err error) {
 	}
 	s.d.Receive()
 	s.follow.Go(func() { s.server.Serve(s.listener) })
-	s.watchAddresses()
 	s.announce(c, name)
 	return nil
-}
-
-// watchAddresses tells the daemon of changes of the host's addresses and routes at once. Where the system does not tell of them,
-// the daemon finds out by itself some seconds later.
-func (s *service) watchAddresses() {
-	ctx, cancel := context.WithCancel(context.Background())
-	changes, err := route.Watch(ctx, s.plane.device.Name())
-	if err != nil {
-		cancel()
-		s.log.Debug("changes of the host's addresses are looked for every few seconds", "because", err)
-		return
-	}
-	s.unwatch = cancel
-	s.follow.Go(func() {
-		for range changes {
-			s.d.AddressesChanged()
-		}
-	})
 }
 
 // announce is the start-up line, and a line for everything that this host could not be given.
@@ -150,9 +128,6 @@ func (s *service) reload() error {
 // close ends everything that was started.
 func (s *service) close() error {
 	var errs []error
-	if s.unwatch != nil {
-		s.unwatch()
-	}
 	if s.d != nil {
 		// Before the server, so that its clients hear of the end of the SAs.
 		errs = append(errs, s.d.Close())
