@@ -58,11 +58,34 @@ func TestPrefixesCoverExactly(t *testing.T) {
 	})
 }
 
+func TestCover(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		from := netip.AddrFrom4([4]byte(rapid.SliceOfN(rapid.Byte(), 4, 4).Draw(t, "from")))
+		to := netip.AddrFrom4([4]byte(rapid.SliceOfN(rapid.Byte(), 4, 4).Draw(t, "to")))
+		if to.Less(from) {
+			from, to = to, from
+		}
+		p := Cover(from, to)
+		if !p.Contains(from) || !p.Contains(to) || p != p.Masked() {
+			t.Fatalf("%v does not hold %v to %v", p, from, to)
+		}
+		if p.Bits() < 32 {
+			if longer := netip.PrefixFrom(from, p.Bits()+1).Masked(); longer.Contains(to) {
+				t.Fatalf("%v would do for %v to %v, got %v", longer, from, to, p)
+			}
+		}
+	})
+	if p := Cover(netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("10.0.0.1")); p.IsValid() {
+		t.Errorf("no range: %v", p)
+	}
+}
+
 func TestUndoRefusesNonsense(t *testing.T) {
 	for _, u := range []store.Undo{
 		{Kind: KindAddress, Name: "x", Args: map[string]string{"addr": "nonsense"}},
 		{Kind: KindRoute, Name: "x", Args: map[string]string{"dst": "10.0.0.0"}},
 		{Kind: KindRoute, Name: "x", Args: map[string]string{"dst": "10.0.0.0/8", "table": "many"}},
+		{Kind: KindRule, Name: "4", Args: map[string]string{"table": "1", "priority": "2", "mark": "3", "mask": "-4"}},
 		{Kind: "nonsense"},
 	} {
 		if err := Undo(u); err == nil {
