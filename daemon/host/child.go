@@ -76,6 +76,9 @@ func (h *Host) ChildDown(c *ike.ChildSA) {
 // hold makes a child's changes and notes each in k as soon as it may have been made.
 func (h *Host) hold(c *ike.ChildSA, k *child) error {
 	list := pairs(c.TSLocal, c.TSRemote)
+	if err := checkSize(list); err != nil {
+		return err
+	}
 	guards := policies(list, firewall.Protect)
 	if err := h.guard(guards); err != nil {
 		return err

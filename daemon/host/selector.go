@@ -62,12 +62,38 @@ func policies(list []pair, action firewall.Action) []firewall.Policy {
 	return out
 }
 
+const (
+	// ruledPairs bounds the pairs of one child that have protocols or ports: each is two rules, which every packet of this host
+	// meets, and the daemon has room for 2,048.
+	ruledPairs = 256
+	// routesOfChild bounds the routes of one child: the daemon has room for 65,536.
+	routesOfChild = 1024
+)
+
+// checkSize refuses a child that would use up what the children of other peers need.
+func checkSize(list []pair) error {
+	if n := len(list) - len(wholeHosts(list)); n > ruledPairs {
+		return fmt.Errorf("selectors: %d pairs with protocols or ports, at most %d", n, ruledPairs)
+	}
+	if n := len(destinations(list)); n > routesOfChild {
+		return fmt.Errorf("selectors: %d routes, at most %d", n, routesOfChild)
+	}
+	return nil
+}
+
 // destinations are the remote sides of pairs as prefixes, each once.
 func destinations(list []pair) []netip.Prefix {
 	var out []netip.Prefix
+	ranges, have := map[[2]netip.Addr]bool{}, map[netip.Prefix]bool{}
 	for _, p := range list {
+		r := [2]netip.Addr{p.remote.From, p.remote.To}
+		if ranges[r] {
+			continue // once for each local selector; a range of IPv6 can be 254 prefixes
+		}
+		ranges[r] = true
 		for _, dst := range route.Prefixes(p.remote.From, p.remote.To) {
-			if !slices.Contains(out, dst) {
+			if !have[dst] {
+				have[dst] = true
 				out = append(out, dst)
 			}
 		}
