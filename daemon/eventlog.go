@@ -19,6 +19,8 @@ import (
 const (
 	// maxLogString is how many octets of any string are logged.
 	maxLogString = 512
+	// maxLoggedSelectors of each side are logged; of IPv6 ranges they are some 400 octets.
+	maxLoggedSelectors = 4
 	// strangersPause is the time between two lines of one class that needs no authentication to cause.
 	strangersPause = time.Second
 	// maxProved bounds what is remembered of IKE SAs whose end was not heard of; beyond it all are forgotten, and their
@@ -220,13 +222,21 @@ func describeChild(ev ike.Event) (slog.Level, string, []slog.Attr) {
 			slog.String("spi_in", fmt.Sprintf("%08x", c.SPIIn)), slog.String("spi_out", fmt.Sprintf("%08x", c.SPIOut)))
 		if up {
 			attrs = append(attrs, slog.String("suite", c.Suite.String()), slog.Bool("encap", c.Encap),
-				slog.String("ts_local", SelectorsText(c.TSLocal)), slog.String("ts_remote", SelectorsText(c.TSRemote)))
+				slog.String("ts_local", selectorsLine(c.TSLocal)), slog.String("ts_remote", selectorsLine(c.TSRemote)))
 		}
 	}
 	if !up {
 		attrs = append(attrs, slog.Uint64("octets_in", ev.Usage.BytesIn), slog.Uint64("octets_out", ev.Usage.BytesOut))
 	}
 	return slog.LevelInfo, text, attrs
+}
+
+// selectorsLine is SelectorsText in a line of log: a peer may propose 255 selectors.
+func selectorsLine(list []ike.Selector) string {
+	if len(list) <= maxLoggedSelectors {
+		return SelectorsText(list)
+	}
+	return fmt.Sprintf("%s and %d more", SelectorsText(list[:maxLoggedSelectors]), len(list)-maxLoggedSelectors)
 }
 
 func natSentence(local, remote bool) string {
