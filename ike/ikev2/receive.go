@@ -119,6 +119,7 @@ func (sa *SA) receiveRequest(now time.Time, g *generation, m *ikev2msg.Message, 
 	g.peerID++
 	g.response = nil
 	g.inReq = nil
+	sa.repeats = budget{} // of one request: somebody who delivers copies first must not use up what the next one may need
 	sa.serve(now, o)
 }
 
