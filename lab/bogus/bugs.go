@@ -51,8 +51,8 @@ type Bugs struct {
 	AcceptAuth bool
 	// FragmentSize sends protected messages in fragments of so many octets of plaintext, also where nobody offered it.
 	FragmentSize int
-	// NoFloat stays on the first port after IKE_SA_INIT.
-	NoFloat bool
+	// NoFloat stays on the first port after IKE_SA_INIT; StartFloated begins on the NAT-T port, which is allowed.
+	NoFloat, StartFloated bool
 	// ESP changes every ESP packet that SendInner makes.
 	ESP func(p *Packet)
 }

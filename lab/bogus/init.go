@@ -62,7 +62,9 @@ func (p *Peer) Begin() *SA {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.sa = p.newSA(true)
-	p.sa.via = path{false, p.c.Remote}
+	if p.sa.via = (path{false, p.c.Remote}); p.c.Bugs.StartFloated {
+		p.sa.via = path{true, p.c.RemoteNATT}
+	}
 	return p.sa
 }
 
