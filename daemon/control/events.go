@@ -20,7 +20,12 @@ type follower struct {
 	c      *Control
 	server *port.Server
 	known  map[uint64]*knownSA // established IKE SAs by their number
+	lost   uint64              // events that the subscription had lost when known was last compared with what there is
+	pruned time.Time           // when that was
 }
+
+// prunePause is the least time between two comparisons: each asks the shards once for every IKE SA.
+const prunePause = time.Second
 
 // knownSA is what an IKE SA was when it was last told of.
 type knownSA struct {
@@ -35,6 +40,20 @@ func (c *Control) Follow(sub *daemon.Subscription, server *port.Server) {
 		c.counters.count(ev)
 		f.log(ev)
 		f.updown(ev)
+		if lost := sub.Lost(); lost != f.lost && ev.At.Sub(f.pruned) >= prunePause {
+			f.lost, f.pruned = lost, ev.At
+			f.prune(ev.At)
+		}
+	}
+}
+
+// prune tells of the end of IKE SAs that are gone although their event never came: it was lost where this subscription
+// did not keep up. What is remembered is so bounded by what is there.
+func (f *follower) prune(now time.Time) {
+	for unique := range f.known {
+		if _, ok := f.c.d.StatusOf(unique); !ok {
+			f.updown(ike.Event{Kind: ike.EventIKEDown, Unique: unique, At: now})
+		}
 	}
 }
 

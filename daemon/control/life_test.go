@@ -5,6 +5,7 @@ package control
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"strings"
 	"testing"
@@ -177,5 +178,18 @@ func TestLog(t *testing.T) {
 			}
 			return
 		}
+	}
+}
+
+// TestLostEnds: an IKE SA whose end was lost on the way is forgotten all the same.
+func TestLostEnds(t *testing.T) {
+	b := start(t, nil)
+	c := New(Options{Daemon: b.d, Log: slog.New(slog.DiscardHandler), Version: "test"})
+	server := port.NewServer(c, slog.New(slog.DiscardHandler))
+	defer server.Close()
+	f := &follower{c: c, server: server, known: map[uint64]*knownSA{99: {}}}
+	f.prune(time.Now())
+	if len(f.known) != 0 {
+		t.Errorf("%d IKE SAs are remembered that are not there", len(f.known))
 	}
 }
