@@ -238,7 +238,7 @@ func finish(t testing.TB, p *bogus.Peer, name string) {
 // an answer says nothing about memory.
 func TestT004_FirstMessageMutations(t *testing.T) {
 	const batch = 80 // below the number of half-open IKE SAs from which cookies are asked for
-	w := Open(t, Options{Daemon: func(o *daemon.Options) { o.HalfOpenLife = 400 * time.Millisecond }})
+	w := Open(t, Options{Daemon: func(o *daemon.Options) { o.HalfOpenLife = 10 * time.Second }})
 	p := w.Peer(nil)
 	good := initBytes(t, p)
 	crowd := w.Crowd()
@@ -258,6 +258,7 @@ func TestT004_FirstMessageMutations(t *testing.T) {
 				t.Errorf("answered with %v", m)
 			}
 		}
+		w.forget()
 		Eventually(t, 5*time.Second, "half-open IKE SAs gone", func() bool { return w.D.Stats().HalfOpen == 0 })
 	}
 	n := 0

@@ -78,7 +78,8 @@ func TestT015_SealedPayload(t *testing.T) {
 // TestT016_Cookies: what is not the cookie that was given for this message from here is answered with another or not at
 // all, costs no key exchange and keeps nothing; the right one is taken.
 func TestT016_Cookies(t *testing.T) {
-	w := Open(t, Options{Daemon: func(o *daemon.Options) { o.HalfOpenLife = 3 * time.Second }})
+	w := Open(t, Options{Daemon: func(o *daemon.Options) { o.HalfOpenLife = 10 * time.Second }})
+	defer w.forget()
 	s, other := w.Stranger("127.0.0.5"), w.Stranger("127.0.0.5")
 	far := w.Stranger("127.9.0.5")
 	p := w.Peer(nil)
@@ -181,7 +182,7 @@ func TestT017_OnPath(t *testing.T) {
 			continue
 		}
 		p := w.Peer(func(c *bogus.Config) {
-			c.Timeout, c.Repeat = 150*time.Millisecond, time.Second
+			c.Timeout, c.Repeat = 60*time.Millisecond, time.Second
 			c.Bugs.Wire = onInit(func(b []byte) []byte {
 				// Behind a cookie the same octet is further back.
 				if at := at + len(b) - size; at >= bogus.HeaderLen && at < len(b) {

@@ -153,7 +153,8 @@ func guess(t *testing.T, _ *World, k *walker) {
 // TestT030_Automaton compares.
 func TestT030_Automaton(t *testing.T) {
 	const crowd = 100 // peers at a time
-	w := Open(t, Options{Daemon: func(o *daemon.Options) { o.HalfOpenLife = 4 * time.Second }, Drift: 24 << 20})
+	w := Open(t, Options{Daemon: func(o *daemon.Options) { o.HalfOpenLife = 20 * time.Second }, Drift: 24 << 20})
+	defer w.forget()
 	all := alphabet()
 	type walk struct {
 		from state

@@ -68,7 +68,8 @@ func TestT032_UnfinishedFragments(t *testing.T) {
 		// perHalfOpen is 16 MiB divided by the 1,000 that there may be, and what an IKE SA itself is.
 		perHalfOpen = 16<<10 + 20<<10
 	)
-	w := Open(t, Options{Daemon: func(o *daemon.Options) { o.HalfOpenLife = 3 * time.Second }})
+	w := Open(t, Options{Daemon: func(o *daemon.Options) { o.HalfOpenLife = 10 * time.Second }})
+	defer w.forget()
 	var list []*bogus.Peer
 	for i := range peers {
 		p := w.Peer(func(c *bogus.Config) { c.Local = Source(i / 30) })

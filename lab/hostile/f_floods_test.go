@@ -81,15 +81,6 @@ func TestT059_Flood(t *testing.T) {
 	honest(t, w, 3)
 }
 
-// forget ends half-open IKE SAs, so that the oracle need not wait for their whole life.
-func (w *World) forget() {
-	for _, sa := range w.D.Status() {
-		if sa.HalfOpen {
-			w.D.Terminate(w.t.Context(), daemon.Target{IKEID: sa.Unique}, daemon.Command{Force: true, NoWait: true})
-		}
-	}
-}
-
 // honest has n peers log in, each within the time of the oracle.
 func honest(t *testing.T, w *World, n int) {
 	t.Helper()

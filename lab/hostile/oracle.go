@@ -65,10 +65,10 @@ func (w *World) end(o Options) {
 		w.t.Errorf("oracle: %d machines panicked", st.Panics)
 	}
 	w.learn(w.Tunnel)
-	w.Tunnel.Close()
-	if err := w.D.Close(); err != nil {
+	if err := w.D.Close(); err != nil { // the tunnel's peer confirms the delete
 		w.t.Errorf("close: %v", err)
 	}
+	w.Tunnel.Close()
 	w.Log.check(w.t, w.keys)
 }
 

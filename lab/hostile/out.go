@@ -7,7 +7,6 @@ package hostile
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"github.com/natterjack/natterjack/daemon"
@@ -93,6 +92,3 @@ func (o *Out) Gone() bool {
 	}
 	return true
 }
-
-// hosts are an inner address of the responder's and of the gateway's side.
-func (o *Out) far(n byte) netip.Addr { return netip.AddrFrom4([4]byte{10, 77, n, 1}) }

@@ -5,6 +5,7 @@
 package hostile
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net"
@@ -275,5 +276,14 @@ func (s *Stranger) Answers() [][]byte {
 			return list
 		}
 		list = append(list, append([]byte(nil), buf[:n]...))
+	}
+}
+
+// forget ends half-open IKE SAs, so that the oracle need not wait for their whole life.
+func (w *World) forget() {
+	for _, sa := range w.D.Status() {
+		if sa.HalfOpen {
+			w.D.Terminate(context.Background(), daemon.Target{IKEID: sa.Unique}, daemon.Command{Force: true, NoWait: true})
+		}
 	}
 }
