@@ -258,7 +258,7 @@ func TestT004_FirstMessageMutations(t *testing.T) {
 				t.Errorf("answered with %v", m)
 			}
 		}
-		w.forget()
+		w.Forget()
 		Eventually(t, 5*time.Second, "half-open IKE SAs gone", func() bool { return w.D.Stats().HalfOpen == 0 })
 	}
 	n := 0

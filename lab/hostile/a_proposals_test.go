@@ -176,7 +176,7 @@ func tryOffer(t *testing.T, w *World, s bogus.Suite) bool {
 			c.Bugs.KE = func(_ uint16, b []byte) (uint16, []byte) { return s.KE, b }
 		}
 	})
-	defer w.leave(p)
+	defer w.Leave(p)
 	err := p.Connect()
 	refused := &bogus.Refused{}
 	switch {

@@ -79,7 +79,7 @@ func TestT015_SealedPayload(t *testing.T) {
 // all, costs no key exchange and keeps nothing; the right one is taken.
 func TestT016_Cookies(t *testing.T) {
 	w := Open(t, Options{Daemon: func(o *daemon.Options) { o.HalfOpenLife = 10 * time.Second }})
-	defer w.forget()
+	defer w.Forget()
 	s, other := w.Stranger("127.0.0.5"), w.Stranger("127.0.0.5")
 	far := w.Stranger("127.9.0.5")
 	p := w.Peer(nil)
@@ -171,7 +171,7 @@ func TestT017_OnPath(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.leave(probe)
+	w.Leave(probe)
 	size := len(m.Append(nil))
 	// A key or nonce that changed makes other keys, and IKE_AUTH is met with silence: that is slow, and few octets will do.
 	slow := bogus.HeaderLen + 4 + len(m.Payloads[0].Body)
@@ -196,7 +196,7 @@ func TestT017_OnPath(t *testing.T) {
 		} else if r := (*bogus.Refused)(nil); asRefused(err, &r) && r.Notify == bogus.AuthenticationFailed {
 			failed++
 		}
-		w.leave(p)
+		w.Leave(p)
 	}
 	if failed < 40 {
 		t.Errorf("AUTH failed for %d octets, expected it at least for the hashes of NAT detection", failed)
@@ -254,7 +254,7 @@ func onPathDrops(t *testing.T, w *World) {
 		if r := (*bogus.Refused)(nil); !asRefused(err, &r) || r.Notify != bogus.AuthenticationFailed {
 			t.Errorf("%s dropped from the request: %v, expected AUTHENTICATION_FAILED", name, err)
 		}
-		w.leave(p)
+		w.Leave(p)
 	}
 }
 

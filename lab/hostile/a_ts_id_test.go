@@ -151,7 +151,7 @@ func TestT014_Identities(t *testing.T) {
 func wrongKey(t *testing.T, w *World, name string, id bogus.ID) {
 	t.Helper()
 	p := w.Peer(func(c *bogus.Config) { c.ID, c.PSK = id, []byte("another key than the right one") })
-	defer w.leave(p)
+	defer w.Leave(p)
 	err := p.Connect()
 	var refused *bogus.Refused
 	if !asRefused(err, &refused) || refused.Notify != bogus.AuthenticationFailed && refused.Notify != bogus.InvalidSyntax {
@@ -182,7 +182,7 @@ func TestT103_IdentitiesInTheLog(t *testing.T) {
 				t.Errorf("%s: the status has it as it is: %q", name, list)
 			}
 		}
-		w.leave(p)
+		w.Leave(p)
 	}
 	if up < 5 {
 		t.Errorf("%d identities authenticated, expected at least the printable ones", up)

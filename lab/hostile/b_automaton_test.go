@@ -154,7 +154,7 @@ func guess(t *testing.T, _ *World, k *walker) {
 func TestT030_Automaton(t *testing.T) {
 	const crowd = 100 // peers at a time
 	w := Open(t, Options{Daemon: func(o *daemon.Options) { o.HalfOpenLife = 20 * time.Second }, Drift: 24 << 20})
-	defer w.forget()
+	defer w.Forget()
 	all := alphabet()
 	type walk struct {
 		from state
@@ -190,7 +190,7 @@ func TestT030_Automaton(t *testing.T) {
 		proved(t, w, list)
 		for _, k := range list {
 			end(t, k)
-			w.leave(k.Peer)
+			w.Leave(k.Peer)
 		}
 	}
 }

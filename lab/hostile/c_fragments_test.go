@@ -69,7 +69,7 @@ func TestT032_UnfinishedFragments(t *testing.T) {
 		perHalfOpen = 16<<10 + 20<<10
 	)
 	w := Open(t, Options{Daemon: func(o *daemon.Options) { o.HalfOpenLife = 10 * time.Second }})
-	defer w.forget()
+	defer w.Forget()
 	var list []*bogus.Peer
 	for i := range peers {
 		p := w.Peer(func(c *bogus.Config) { c.Local = Source(i / 30) })

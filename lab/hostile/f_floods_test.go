@@ -27,14 +27,14 @@ const (
 func TestT059_Flood(t *testing.T) {
 	const sources, messages = 4000, 8000
 	w := Open(t, Options{Daemon: func(o *daemon.Options) { o.HalfOpenLife = 10 * time.Second }, Drift: 16 << 20})
-	defer w.forget()
+	defer w.Forget()
 	crowd := w.Crowd()
 	templates := [][]byte{}
 	for _, s := range []bogus.Suite{bogus.GCM128(), {Encr: bogus.EncrAESGCM16, Bits: 128, PRF: bogus.PRFSHA256, KE: bogus.KEP256},
 		{Encr: bogus.EncrAESGCM16, Bits: 128, PRF: bogus.PRFSHA256, KE: bogus.KEMODP4096}} {
 		p := w.Peer(func(c *bogus.Config) { c.IKE = s })
 		templates = append(templates, initBytes(t, p))
-		w.leave(p)
+		w.Leave(p)
 	}
 	before := w.D.Stats()
 	random := rand.New(rand.NewPCG(5, 9))
@@ -95,14 +95,14 @@ func honest(t *testing.T, w *World, n int) {
 		if took := time.Since(begin); took > legitimateLimit {
 			t.Errorf("honest peer %d needed %s", i, took)
 		}
-		w.leave(p)
+		w.Leave(p)
 	}
 }
 
 // TestT061_Amplification: what a forged source can have sent to its victim, in datagrams and octets.
 func TestT061_Amplification(t *testing.T) {
 	w := Open(t, Options{Daemon: func(o *daemon.Options) { o.HalfOpenLife = 10 * time.Second }})
-	defer w.forget()
+	defer w.Forget()
 	p := w.Peer(nil)
 	ratio := func(name string, limit float64, send func(*Crowd)) {
 		t.Helper()
@@ -238,11 +238,11 @@ func TestT062_FailedLogins(t *testing.T) {
 			if err := p.Connect(); err == nil {
 				t.Errorf("%s: logged in", name)
 			}
-			w.leave(p)
+			w.Leave(p)
 		}
 	}
 	for range 40 {
-		w.leave(w.Connect(nil))
+		w.Leave(w.Connect(nil))
 	}
 	w.Settle()
 	Eventually(t, halfOpenLife+2*time.Second, "all leases but the tunnel's returned", func() bool { return leased() == before })

@@ -137,7 +137,7 @@ func rekeys(t *testing.T, w *World) {
 	if err := p.Ping(); err != nil {
 		t.Errorf("the IKE SA after a storm of rekeys: %v", err)
 	}
-	w.leave(p)
+	w.Leave(p)
 }
 
 // manySelectors: hundreds of selectors in one child.
@@ -158,5 +158,5 @@ func manySelectors(t *testing.T, w *World) {
 			t.Errorf("the IKE SA of a peer with 255 selectors: %v", err)
 		}
 	}
-	w.leave(p)
+	w.Leave(p)
 }

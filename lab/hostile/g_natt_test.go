@@ -185,7 +185,7 @@ func TestT072_NATDetection(t *testing.T) {
 		case !p.EchoThrough(p.Address(), inner(), 1, pingLimit):
 			t.Errorf("%s: connected, but nothing gets through", name)
 		}
-		w.leave(p)
+		w.Leave(p)
 	}
 	// Forged on the path it is caught by AUTH: TestT017_OnPath.
 }

@@ -89,7 +89,7 @@ func TestT080_Packets(t *testing.T) {
 		if n := w.D.Stats().Engine.DummiesIn - dummies; n != 1 || drops(w)-before != sent+1 {
 			t.Errorf("%s: %d dummies, expected one and its replay dropped", name, n)
 		}
-		w.leave(p)
+		w.Leave(p)
 	}
 }
 

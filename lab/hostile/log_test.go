@@ -76,7 +76,7 @@ func TestOracleSeesLeaks(t *testing.T) {
 	if len(r.said) == 0 || !strings.Contains(r.said[0], "2 IKE SAs (was 1), 2 children (was 1)") {
 		t.Errorf("an IKE SA that stayed was not seen: %q", r.said)
 	}
-	w.leave(p)
+	w.Leave(p)
 	dead := w.peer(nil)
 	if err := dead.Connect(); err != nil {
 		t.Fatal(err)
@@ -89,5 +89,5 @@ func TestOracleSeesLeaks(t *testing.T) {
 	if g.sent != 1 || g.lost != 1 {
 		t.Errorf("a ping into nothing: %d sent, %d lost", g.sent, g.lost)
 	}
-	w.leave(dead)
+	w.Leave(dead)
 }

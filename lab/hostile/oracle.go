@@ -47,7 +47,7 @@ func (w *World) measure() baseline {
 func (w *World) end(o Options) {
 	w.t.Helper()
 	for p := range w.peers {
-		w.leave(p)
+		w.Leave(p)
 	}
 	for o := range w.outs {
 		o.close()

@@ -171,8 +171,8 @@ func (w *World) Peer(change func(*bogus.Config)) *bogus.Peer {
 	return p
 }
 
-// leave has a peer delete its IKE SA, if it has one, and ends it.
-func (w *World) leave(p *bogus.Peer) {
+// Leave has a peer delete its IKE SA, if it has one, and ends it.
+func (w *World) Leave(p *bogus.Peer) {
 	delete(w.peers, p)
 	w.learn(p)
 	p.SetBugs(bogus.Bugs{})
@@ -279,8 +279,8 @@ func (s *Stranger) Answers() [][]byte {
 	}
 }
 
-// forget ends half-open IKE SAs, so that the oracle need not wait for their whole life.
-func (w *World) forget() {
+// Forget ends half-open IKE SAs, so that the oracle need not wait for their whole life.
+func (w *World) Forget() {
 	for _, sa := range w.D.Status() {
 		if sa.HalfOpen {
 			w.D.Terminate(context.Background(), daemon.Target{IKEID: sa.Unique}, daemon.Command{Force: true, NoWait: true})
