@@ -6,6 +6,8 @@ package hostile
 
 import (
 	"bytes"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
@@ -104,29 +106,35 @@ func hostileIDs() map[string]bogus.ID {
 	for range 100 {
 		nested = append([]byte{0x30, byte(min(len(nested), 127))}, nested...)
 	}
+	evil := pkix.Name{CommonName: "a\nlevel=ERROR\x1b[2J\u202e\u2028%s$(reboot)", Organization: []string{strings.Repeat("O", 2000)}}
+	dn, err := asn1.Marshal(evil.ToRDNSequence())
+	if err != nil {
+		panic(err)
+	}
 	ids := map[string]bogus.ID{
-		"empty name":     bogus.FQDN(""),
-		"60,000 octets":  bogus.FQDN(strings.Repeat("a", 60000)),
-		"NUL":            bogus.FQDN("gw\x00.example"),
-		"newline":        bogus.FQDN("a\nlevel=ERROR msg=forged"),
-		"CR":             bogus.FQDN("a\r\rb"),
-		"escape":         bogus.FQDN("\x1b[2J\x1b]0;title\x07"),
-		"format":         bogus.FQDN("%s%s%n%p%!d(MISSING)"),
-		"shell":          bogus.FQDN("'; rm -rf / #$(reboot)`reboot`"),
-		"path":           bogus.FQDN("../../../etc/passwd"),
-		"invalid UTF-8":  bogus.FQDN("\xff\xfe\xc0\x80\xed\xa0\x80"),
-		"right to left":  bogus.FQDN("a\u202egpj.exe\u2028\u2029\u200f\ufeff"),
-		"quotes":         bogus.FQDN(`"},{"level":"ERROR"`),
-		"mail":           {Type: bogus.IDRFC822, Data: []byte("a@b\n@c")},
-		"DN empty":       {Type: bogus.IDDN},
-		"DN cut":         {Type: bogus.IDDN, Data: []byte{0x30, 0x82, 0xff, 0xff, 0x31}},
-		"DN nested":      {Type: bogus.IDDN, Data: nested},
-		"DN huge":        {Type: bogus.IDDN, Data: append([]byte{0x30, 0x83, 0x00, 0xc0, 0x00}, make([]byte, 0xc000)...)},
-		"DN indefinite":  {Type: bogus.IDDN, Data: append([]byte{0x30, 0x80}, make([]byte, 200)...)},
-		"IPv4 of 3":      {Type: bogus.IDIPv4, Data: []byte{1, 2, 3}},
-		"IPv4 of 16":     {Type: bogus.IDIPv4, Data: make([]byte, 16)},
-		"IPv6 of 4":      {Type: bogus.IDIPv6, Data: make([]byte, 4)},
-		"key ID of 1024": {Type: bogus.IDKeyID, Data: bytes.Repeat([]byte{0, '\n', 0x80}, 341)},
+		"DN of a terminal": {Type: bogus.IDDN, Data: dn},
+		"empty name":       bogus.FQDN(""),
+		"60,000 octets":    bogus.FQDN(strings.Repeat("a", 60000)),
+		"NUL":              bogus.FQDN("gw\x00.example"),
+		"newline":          bogus.FQDN("a\nlevel=ERROR msg=forged"),
+		"CR":               bogus.FQDN("a\r\rb"),
+		"escape":           bogus.FQDN("\x1b[2J\x1b]0;title\x07"),
+		"format":           bogus.FQDN("%s%s%n%p%!d(MISSING)"),
+		"shell":            bogus.FQDN("'; rm -rf / #$(reboot)`reboot`"),
+		"path":             bogus.FQDN("../../../etc/passwd"),
+		"invalid UTF-8":    bogus.FQDN("\xff\xfe\xc0\x80\xed\xa0\x80"),
+		"right to left":    bogus.FQDN("a\u202egpj.exe\u2028\u2029\u200f\ufeff"),
+		"quotes":           bogus.FQDN(`"},{"level":"ERROR"`),
+		"mail":             {Type: bogus.IDRFC822, Data: []byte("a@b\n@c")},
+		"DN empty":         {Type: bogus.IDDN},
+		"DN cut":           {Type: bogus.IDDN, Data: []byte{0x30, 0x82, 0xff, 0xff, 0x31}},
+		"DN nested":        {Type: bogus.IDDN, Data: nested},
+		"DN huge":          {Type: bogus.IDDN, Data: append([]byte{0x30, 0x83, 0x00, 0xc0, 0x00}, make([]byte, 0xc000)...)},
+		"DN indefinite":    {Type: bogus.IDDN, Data: append([]byte{0x30, 0x80}, make([]byte, 200)...)},
+		"IPv4 of 3":        {Type: bogus.IDIPv4, Data: []byte{1, 2, 3}},
+		"IPv4 of 16":       {Type: bogus.IDIPv4, Data: make([]byte, 16)},
+		"IPv6 of 4":        {Type: bogus.IDIPv6, Data: make([]byte, 4)},
+		"key ID of 1024":   {Type: bogus.IDKeyID, Data: bytes.Repeat([]byte{0, '\n', 0x80}, 341)},
 	}
 	return ids
 }
