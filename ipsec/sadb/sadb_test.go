@@ -5,6 +5,7 @@
 package sadb
 
 import (
+	"bytes"
 	"crypto/rand"
 	"math"
 	"net/netip"
@@ -104,6 +105,16 @@ func seal(db *DB, now time.Time, spi uint32, n int) error {
 }
 
 // TestT081SPIs: SPIs are random, never 0 to 255, never used twice at once or within 120 s, and bounded in number.
+// RFC 4303, Section 2.1; RFC 3948, Section 2.1: whatever is drawn, an SPI is never 0, nor one of those that are reserved.
+func TestT081ReservedSPIs(t *testing.T) {
+	db := newDB(t, 8)
+	db.rand = bytes.NewReader([]byte{0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 255, 0, 0, 1, 0, 9, 9, 9, 9})
+	spi, _, err := db.Reserve(start, 0)
+	if err != nil || spi != 256 {
+		t.Errorf("SPI %d (%v), want the first that is not reserved", spi, err)
+	}
+}
+
 func TestT081SPIs(t *testing.T) {
 	db := newDB(t, 8)
 	seen := map[uint32]bool{}
