@@ -79,10 +79,9 @@ type watcher struct {
 	n    *narrator
 	sub  *daemon.Subscription
 
-	mu     sync.Mutex // protects events and closed
+	mu     sync.Mutex // protects events and news
 	events []ike.Event
 	news   chan struct{} // closed and replaced at every event
-	closed bool
 	done   chan struct{}
 }
 
