@@ -81,7 +81,7 @@ func load(path string, folders bool) (*Config, error) {
 			return nil, err
 		}
 	}
-	c.Tree, c.Files, c.Warnings = written, l.files, l.warnings
+	c.Tree, c.Files, c.Warnings = written, l.files, append(l.warnings, c.withoutKey()...)
 	return c, nil
 }
 

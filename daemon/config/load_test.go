@@ -100,6 +100,25 @@ func TestLoadDir(t *testing.T) {
 	}
 }
 
+// TestWithoutKey: a certificate to authenticate with, and no private key of it.
+func TestWithoutKey(t *testing.T) {
+	dir := makeFolder(t)
+	text, _, _ := strings.Cut(gatewayText, "    private-enc {")
+	write(t, filepath.Join(dir, "swanctl.conf"), text+"}\n")
+	for _, folder := range []string{"private", "rsa", "ecdsa", "pkcs8"} {
+		if err := os.RemoveAll(filepath.Join(dir, folder)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := LoadDir(dir)
+	if err != nil || len(c.Keys) != 0 {
+		t.Fatalf("%v, %d keys", err, len(c.Keys))
+	}
+	if len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], "connections.gw: no private key of its local.certs") {
+		t.Errorf("%q", c.Warnings)
+	}
+}
+
 // TestRefusedFiles: HOSTILE T-102 and T-104.
 func TestRefusedFiles(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -229,6 +229,7 @@ func TestT042Login(t *testing.T) {
 		"pinned broken, none sent":       {func(l *login) { l.q.Certs = nil; l.auth.Certs = [][]byte{[]byte("x")} }, "remote.certs"},
 		"pinned, but another CA":         {func(l *login) { l.auth.Certs, l.auth.CACerts = [][]byte{alice.der()}, [][]byte{foreign.der()} }, "does not lead"},
 		"no CA loaded":                   {func(l *login) { l.store = New() }, "no CA certificate is loaded"},
+		"no CA loaded, none sent":        {func(l *login) { l.store = New(); l.q.Certs = nil }, "x509ca"},
 		"CA loaded as a plain one":       {func(l *login) { l.store = New(); _ = l.store.AddCert(plain(root)) }, "no CA certificate is loaded"},
 		"octets of another exchange":     {func(l *login) { l.q.Octets = []byte("others") }, "signature of alice"},
 		"hash not offered":               {func(l *login) { l.q.Allowed = []uint16{2, 3, 4} }, "not offered"},

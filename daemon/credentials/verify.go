@@ -122,6 +122,10 @@ func (s *set) known(q ike.Verify) ([]*x509.Certificate, error) {
 			add(c)
 		}
 	}
+	if len(list) == 0 && len(q.Auth.Certs)+len(q.Auth.CACerts)+len(s.anchors()) == 0 {
+		// Without a CA there is no CERTREQ, and without that most peers send nothing.
+		return nil, fmt.Errorf("%s sent no certificate, for no CA certificate is loaded here to ask for one of; put its CA into the folder x509ca, or name it in remote.cacerts", q.ID)
+	}
 	if len(list) == 0 {
 		return nil, fmt.Errorf("%s sent no certificate and none for it is loaded; set send_cert = always at the peer, or name its certificate in remote.certs", q.ID)
 	}
