@@ -78,8 +78,12 @@ func (e *InitiateError) cause() string {
 	case e.Timeout:
 		return "not up within the time that was given; the negotiation goes on"
 	case e.Reason == ike.CloseNoAnswer:
-		return fmt.Sprintf("no answer from %s on UDP %d: is it a gateway, and does the network let UDP 500 and 4500 through?",
-			e.Remote.Addr(), e.Remote.Port())
+		through := "UDP 500 and 4500"
+		if p := e.Remote.Port(); p != 500 && p != 4500 {
+			through = "that port"
+		}
+		return fmt.Sprintf("no answer from %s on UDP %d: is it a gateway, and does the network let %s through?",
+			e.Remote.Addr(), e.Remote.Port(), through)
 	case notify == ikev2msg.NoProposalChosen, e.Reason == ike.CloseNoProposal:
 		return "no common proposal: " + e.proposals(detail)
 	case notify == ikev2msg.AuthenticationFailed && detail == "":
@@ -108,11 +112,14 @@ func (e *InitiateError) proposals(detail string) string {
 	switch {
 	case e.Got != "":
 		parts = append(parts, "the peer answered "+Clean(e.Got))
-	default:
-		parts = append(parts, "the peer answered NO_PROPOSAL_CHOSEN without its own")
+	case e.Offered != "":
+		parts = append(parts, "the peer accepts none of it and does not say what it has (NO_PROPOSAL_CHOSEN): set proposals as they are there")
 	}
 	if len(parts) < 2 && detail != "" {
 		parts = append(parts, detail)
+	}
+	if len(parts) == 0 {
+		return "compare proposals and esp_proposals on both sides"
 	}
 	return strings.Join(parts, "; ")
 }

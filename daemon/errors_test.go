@@ -23,6 +23,10 @@ func TestInitiateErrorIsOneSentence(t *testing.T) {
 	}{
 		{InitiateError{Reason: ike.CloseNoAnswer, Remote: peer}, []string{"no answer", "192.0.2.1", "UDP 500", "4500"}},
 		{InitiateError{Reason: ike.CloseNoProposal, Offered: "AES_GCM_16_256", Got: "AES_CBC_128"}, []string{"no common proposal", "AES_GCM_16_256", "AES_CBC_128"}},
+		{InitiateError{Reason: ike.CloseNoProposal, Offered: "AES_GCM_16_256"}, []string{"offered AES_GCM_16_256; the peer accepts none", "set proposals"}},
+		{InitiateError{Notify: uint16(ikev2msg.NoProposalChosen), Detail: "the peer refused child web"}, []string{"no common proposal: the peer refused child web"}},
+		{InitiateError{Notify: uint16(ikev2msg.NoProposalChosen)}, []string{"esp_proposals on both sides"}},
+		{InitiateError{Reason: ike.CloseNoAnswer, Remote: netip.MustParseAddrPort("192.0.2.1:4444")}, []string{"UDP 4444: ", "let that port through"}},
 		{InitiateError{Reason: ike.CloseAuthFailed, Notify: uint16(ikev2msg.AuthenticationFailed)}, []string{"authentication failed", "PSK"}},
 		{InitiateError{Notify: uint16(ikev2msg.TSUnacceptable)}, []string{"traffic selectors", "TS_UNACCEPTABLE"}},
 		{InitiateError{Timeout: true}, []string{"goes on"}},

@@ -57,7 +57,7 @@ func printReport(w io.Writer, r host.Report, whole bool) {
 	for _, device := range r.Alive {
 		fmt.Fprintf(w, "%s: its daemon runs, nothing was touched\n", device)
 	}
-	if whole && len(r.Removed) == 0 {
+	if whole && len(r.Removed)+len(r.Alive) == 0 {
 		fmt.Fprintln(w, "nothing was left behind")
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -30,6 +31,10 @@ With --break a fault is injected, which must be found: exit status 1 and a line 
   natterjack demo --break rekey`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.Break != "" && !slices.Contains(demo.Faults(), o.Break) {
+				// Not exit status 1, which says that the fault was found.
+				return usagef("--break: expected %s, found %q", strings.Join(demo.Faults(), ", "), o.Break)
+			}
 			o.Out = cmd.OutOrStdout()
 			if f, ok := o.Out.(*os.File); ok && !o.JSON {
 				info, err := f.Stat()

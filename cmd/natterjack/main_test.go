@@ -18,6 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
 
+	"github.com/natterjack/natterjack/daemon/host"
 	port "github.com/natterjack/natterjack/port/vici"
 )
 
@@ -134,6 +135,7 @@ func TestExitCodes(t *testing.T) {
 		{"config nope", exitUsage}, {"version x", exitUsage}, {"run --log-level loud", exitUsage}, {"run --log-format xml", exitUsage},
 		{"run --data-plane kernel", exitUsage}, {"run --vici tcp://127.0.0.1:1", exitUsage}, {"run --config a --swanctl b", exitUsage},
 		{"config check --config a --swanctl b", exitUsage}, {"status --interval 1ms", exitUsage}, {"status x", exitUsage},
+		{"demo --break nope", exitUsage}, {"demo x", exitUsage},
 		{"up a --vici " + none, exitFailed}, {"down a --vici " + none, exitFailed}, {"status --vici " + none, exitFailed},
 		{"config check --config " + none, exitFailed}, {"run --config " + none, exitFailed},
 	} {
@@ -243,5 +245,22 @@ func TestPrinted(t *testing.T) {
 		if got := sentTo(text); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
+	}
+	for to, want := range map[string]string{"": "UDP 500 and 4500", "::1 on UDP 500": "UDP 500 and 4500", "::1 on UDP 14500": "remote_port"} {
+		if got := doubt(to); !strings.Contains(got, want) {
+			t.Errorf("%q: %q does not say %q", to, got, want)
+		}
+	}
+	for id, want := range map[string]string{"%any": "office #1  connecting  192.0.2.7:500", "gw": "office #1  connecting  gw at 192.0.2.7:500"} {
+		var out bytes.Buffer
+		st := status{IKESAs: []ikeStatus{{Connection: "office", ID: 1, State: "CONNECTING", RemoteID: id, Remote: "192.0.2.7:500"}}}
+		if err := st.print(&out); err != nil || !strings.Contains(out.String(), want) {
+			t.Errorf("%v: %s\nexpected %s", err, &out, want)
+		}
+	}
+	var out bytes.Buffer
+	printReport(&out, host.Report{Alive: []string{"ipsec0"}}, true)
+	if want := "ipsec0: its daemon runs, nothing was touched\n"; out.String() != want {
+		t.Errorf("cleanup: %q, want %q", &out, want)
 	}
 }

@@ -53,8 +53,11 @@ func trimLines(text string) string {
 }
 
 func (sa *ikeStatus) print(t io.Writer) {
-	fmt.Fprintf(t, "%s #%d\t%s\t%s at %s%s\t%s\t\t\n", clean(sa.Connection), sa.ID, strings.ToLower(clean(sa.State)), clean(sa.RemoteID), clean(sa.Remote),
-		sa.nat(), span(sa.Established))
+	peer := clean(sa.Remote)
+	if sa.RemoteID != "" && sa.RemoteID != "%any" { // who it is is known when it has authenticated
+		peer = clean(sa.RemoteID) + " at " + peer
+	}
+	fmt.Fprintf(t, "%s #%d\t%s\t%s%s\t%s\t\t\n", clean(sa.Connection), sa.ID, strings.ToLower(clean(sa.State)), peer, sa.nat(), span(sa.Established))
 	for _, ch := range sa.Children {
 		way := ""
 		if ch.Encap {

@@ -100,8 +100,8 @@ func (u *upper) one(ctx context.Context, conn, child string) error {
 	}
 	failure := port.Failure(reply)
 	if failure != nil && reply.Get("reason") == "timeout" && !u.heard {
-		return fmt.Errorf("%s/%s: no answer from %s within %s: is the gateway's address right, and does the network let UDP 500 and 4500 through? "+
-			"(the daemon keeps trying; `natterjack down %s` ends it)", clean(conn), clean(child), cmp.Or(u.sentTo, "the gateway"), u.timeout, clean(conn))
+		return fmt.Errorf("%s/%s: no answer from %s within %s: %s (the daemon keeps trying; `natterjack down %s` ends it)", clean(conn), clean(child),
+			cmp.Or(u.sentTo, "the gateway"), u.timeout, doubt(u.sentTo), clean(conn))
 	}
 	return failure
 }
@@ -139,6 +139,14 @@ func sentTo(text string) string {
 		return ""
 	}
 	return clean(addr) + " on UDP " + clean(port)
+}
+
+// doubt asks what a person can look at when nothing comes back. to is of sentTo.
+func doubt(to string) string {
+	if to == "" || strings.HasSuffix(to, " UDP 500") || strings.HasSuffix(to, " UDP 4500") {
+		return "is the gateway's address right, and does the network let UDP 500 and 4500 through?"
+	}
+	return "are the gateway's address and remote_port right, and does the network let that port through?"
 }
 
 // report says what is up now.

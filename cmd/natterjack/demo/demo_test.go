@@ -64,6 +64,9 @@ func TestEventsAsJSON(t *testing.T) {
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			t.Fatalf("%q: %v", line, err)
 		}
+		if !strings.HasPrefix(line, `{"daemon":`) {
+			t.Errorf("%q: expected keys as the other events have them", line)
+		}
 		seen[r.Daemon+" "+r.Event] = true
 	}
 	for _, want := range []string{"client nat", "gateway nat", "client message", "client failed"} {

@@ -157,7 +157,7 @@ func (w *watcher) tell(ev ike.Event) {
 		w.n.mu.Lock()
 		defer w.n.mu.Unlock()
 		b, err := json.Marshal(struct {
-			Daemon string
+			Daemon string `json:"daemon"`
 			daemon.EventRecord
 		}{w.name, daemon.RecordOf(ev)})
 		if err == nil {
