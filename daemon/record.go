@@ -87,12 +87,7 @@ func RecordOf(ev ike.Event) EventRecord {
 	case ike.EventDropped:
 		r.Reason = DropText(ev.Drop)
 	}
-	for _, a := range ev.Addrs {
-		r.Addresses = append(r.Addresses, a.String())
-	}
-	for _, a := range ev.DNS {
-		r.DNS = append(r.DNS, a.String())
-	}
+	r.Addresses, r.DNS = AddrTexts(ev.Addrs), AddrTexts(ev.DNS)
 	r.child(ev.Child)
 	return r
 }

@@ -124,6 +124,15 @@ func SelectorText(s ike.Selector) string {
 	return fmt.Sprintf("%s[%s/%d-%d]", text, proto, s.PortFrom, s.PortTo)
 }
 
+// AddrTexts prints addresses one by one; nil for none.
+func AddrTexts(list []netip.Addr) []string {
+	var texts []string
+	for _, a := range list {
+		texts = append(texts, a.String())
+	}
+	return texts
+}
+
 // RangePrefix returns the prefix that a range of addresses is, if it is one.
 func RangePrefix(from, to netip.Addr) (netip.Prefix, bool) {
 	if !from.IsValid() || from.BitLen() != to.BitLen() {

@@ -60,9 +60,9 @@ func logLines(ev ike.Event) []logLine {
 		return childLines(ev)
 	case ike.EventAddresses:
 		if !ev.Initiator {
-			return line("IKE", 1, "assigning virtual IP %s to peer '%s'", strings.Join(addrTexts(ev.Addrs), " "), ev.Identity)
+			return line("IKE", 1, "assigning virtual IP %s to peer '%s'", strings.Join(daemon.AddrTexts(ev.Addrs), " "), ev.Identity)
 		}
-		return line("IKE", 1, "installing new virtual IP %s", strings.Join(addrTexts(ev.Addrs), " "))
+		return line("IKE", 1, "installing new virtual IP %s", strings.Join(daemon.AddrTexts(ev.Addrs), " "))
 	case ike.EventMoved:
 		return line("IKE", 1, "peer moved from %s to %s", ev.From, ev.Path.Remote)
 	case ike.EventKeepalive:

@@ -80,8 +80,8 @@ func ikeSection(now time.Time, sa ike.Status) *vici.Section {
 			s.Set("reauth-time", seconds(sa.ReauthAt.Sub(now)))
 		}
 	}
-	setSome(s, "local-vips", addrTexts(sa.LocalVIPs))
-	setSome(s, "remote-vips", addrTexts(sa.RemoteVIPs))
+	setSome(s, "local-vips", daemon.AddrTexts(sa.LocalVIPs))
+	setSome(s, "remote-vips", daemon.AddrTexts(sa.RemoteVIPs))
 	setSome(s, "tasks-queued", sa.TasksQueued)
 	setSome(s, "tasks-active", sa.TasksActive)
 	return s
@@ -103,14 +103,6 @@ func hostText(a netip.AddrPort) string {
 		return "%any"
 	}
 	return a.Addr().Unmap().String()
-}
-
-func addrTexts(list []netip.Addr) []string {
-	var texts []string
-	for _, a := range list {
-		texts = append(texts, a.String())
-	}
-	return texts
 }
 
 // setSome sets a list that is absent when empty.

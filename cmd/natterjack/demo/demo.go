@@ -84,7 +84,6 @@ type story struct {
 	n      *narrator
 	fault  string
 	ctx    context.Context
-	tunnel daemon.Initiated
 	inner  netip.Addr // the client's
 	down   *download
 	lastN  int64
@@ -96,11 +95,9 @@ func (s *story) connect() error {
 	ctx, cancel := context.WithTimeout(s.ctx, stepLimit)
 	defer cancel()
 	begin := time.Now()
-	up, err := s.w.client.d.Initiate(ctx, "office", "web", daemon.Command{})
-	if err != nil {
+	if _, err := s.w.client.d.Initiate(ctx, "office", "web", daemon.Command{}); err != nil {
 		return err
 	}
-	s.tunnel = up
 	ev, ok := s.w.client.w.wait(0, stepLimit, func(ev ike.Event) bool { return ev.Kind == ike.EventAddresses && len(ev.Addrs) > 0 })
 	if !ok {
 		return errors.New("the gateway assigned no inner address")

@@ -194,7 +194,7 @@ func (w *watcher) line(ev ike.Event) string {
 		}
 		return fmt.Sprintf("%s: SPIs %08x in, %08x out, %s, ESP in UDP: %t", what, ev.Child.SPIIn, ev.Child.SPIOut, ev.Child.Suite, ev.Child.Encap)
 	case ike.EventAddresses:
-		return fmt.Sprintf("inner address %s", addrs(ev))
+		return "inner address " + strings.Join(daemon.AddrTexts(ev.Addrs), ", ")
 	case ike.EventMoved:
 		return fmt.Sprintf("the peer moved: %s -> %s", ev.From, ev.Path.Remote)
 	case ike.EventKeepalive:
@@ -217,12 +217,4 @@ func natLine(ev ike.Event) string {
 		return "NAT found: on the peer's side"
 	}
 	return "no NAT found"
-}
-
-func addrs(ev ike.Event) string {
-	var list []string
-	for _, a := range ev.Addrs {
-		list = append(list, a.String())
-	}
-	return strings.Join(list, ", ")
 }

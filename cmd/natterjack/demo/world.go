@@ -66,14 +66,14 @@ func build(n *narrator, fault string, least int64) (w *world, err error) {
 	if w.web, err = newWeb(least); err != nil {
 		return w, err
 	}
-	ports, err := freePorts(2)
+	ports, err := freePorts(4) // two for the gateway, two for the client
 	if err != nil {
 		return w, err
 	}
 	if w.gateway.stack, err = netstack.NewGateway(inner(gatewayInner), 0, w.behindGateway); err != nil {
 		return w, err
 	}
-	if err = w.start(n, &w.gateway, "gateway", gatewayConf(ports, fault)); err != nil {
+	if err = w.start(n, &w.gateway, "gateway", gatewayConf(ports[:2], fault)); err != nil {
 		return w, err
 	}
 	loopback := netip.MustParseAddr("127.0.0.1")
@@ -94,7 +94,7 @@ func build(n *narrator, fault string, least int64) (w *world, err error) {
 		return w, err
 	}
 	remote := []uint16{w.nat.Inside(0).Port(), w.nat.Inside(1).Port()}
-	return w, w.start(n, &w.client, "client", clientConf(remote, fault))
+	return w, w.start(n, &w.client, "client", clientConf(ports[2:], remote))
 }
 
 // start makes a daemon of a configuration, as `natterjack run` does.
@@ -179,13 +179,17 @@ func link(fault string) nat.Link {
 	return nat.Link{}
 }
 
-const gatewayTemplate = `
+// daemonTemplate is what both daemons have in common.
+const daemonTemplate = `
 daemon {
   listen = 127.0.0.1
   port = {port}
   port_nat_t = {port_nat_t}
   keepalive = 2s
 }
+`
+
+const gatewayTemplate = `
 connections {
   laptops {
     local_addrs = 127.0.0.1
@@ -208,12 +212,6 @@ secrets { ike-laptop { id-1 = {client_id}
 `
 
 const clientTemplate = `
-daemon {
-  listen = 127.0.0.1
-  port = {port}
-  port_nat_t = {port_nat_t}
-  keepalive = 2s
-}
 connections {
   office {
     remote_addrs = 127.0.0.1
@@ -247,15 +245,11 @@ func gatewayConf(ports []uint16, fault string) string {
 	case "auth":
 		secret = "another secret"
 	}
-	return fill(gatewayTemplate, "port", ports[0], "port_nat_t", ports[1], "gateway_esp", esp, "gateway_secret", secret)
+	return fill(daemonTemplate+gatewayTemplate, "port", ports[0], "port_nat_t", ports[1], "gateway_esp", esp, "gateway_secret", secret)
 }
 
-func clientConf(remote []uint16, _ string) string {
-	ports, err := freePorts(2)
-	if err != nil {
-		ports = []uint16{1500, 14500}
-	}
-	return fill(clientTemplate, "port", ports[0], "port_nat_t", ports[1], "remote_port", remote[0], "remote_port_nat_t", remote[1])
+func clientConf(ports, remote []uint16) string {
+	return fill(daemonTemplate+clientTemplate, "port", ports[0], "port_nat_t", ports[1], "remote_port", remote[0], "remote_port_nat_t", remote[1])
 }
 
 func fill(text string, pairs ...any) string {
