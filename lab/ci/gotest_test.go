@@ -52,3 +52,16 @@ func TestChoose(t *testing.T) {
 		t.Errorf("choose(nil) = %d stages, %v", len(all), err)
 	}
 }
+
+func TestOnlyTheClock(t *testing.T) {
+	for text, want := range map[string]bool{
+		"fuzz: elapsed: 6s\n--- FAIL: FuzzOpen (6.03s)\n    context deadline exceeded\nFAIL\nexit status 1\n":                                                    true,
+		"--- FAIL: FuzzOpen (0.03s)\n    --- FAIL: FuzzOpen (0.00s)\n        a_test.go:3: delivered\n    \n    Failing input written to testdata/fuzz/x\nFAIL\n": false,
+		"--- FAIL: FuzzOpen (6.03s)\n    context deadline exceeded\n    Failing input written to testdata/fuzz/x\nFAIL\n":                                        false,
+		"FAIL\tx/y [build failed]\n": false,
+	} {
+		if got := onlyTheClock(text); got != want {
+			t.Errorf("onlyTheClock(%q) = %v", text, got)
+		}
+	}
+}
