@@ -10,6 +10,10 @@ import (
 	"strings"
 )
 
+// maxAgain is how often a target that only met the end of its own clock is run again. Seen once in about ten runs on
+// two busy cores, so that four times in a row is an error of another kind.
+const maxAgain = 4
+
 type target struct{ pkg, name string }
 
 func fuzz(ctx context.Context, r *runner) error {
@@ -24,7 +28,7 @@ func fuzz(ctx context.Context, r *runner) error {
 	}
 	for _, t := range targets {
 		text, err := fuzzOne(ctx, r, t)
-		if err != nil && onlyTheClock(text) {
+		for again := 0; err != nil && onlyTheClock(text) && again < maxAgain; again++ {
 			fmt.Printf("%-28s ended by its own clock, not by a finding; once more\n", t.name)
 			text, err = fuzzOne(ctx, r, t)
 		}
