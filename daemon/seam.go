@@ -205,7 +205,14 @@ func usageOf(u sadb.Usage) ike.Usage {
 
 func endpoint(p ike.Path, encap bool) sadb.Endpoint {
 	unmap := func(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
-	return sadb.Endpoint{Local: unmap(p.Local), Remote: unmap(p.Remote), Encap: encap}
+	mode := p.Encap
+	switch {
+	case !encap:
+		mode = natt.Raw
+	case mode == natt.Raw: // the port of IKE has no marker, and ESP leaves by the other
+		mode = natt.NonESP
+	}
+	return sadb.Endpoint{Local: unmap(p.Local), Remote: unmap(p.Remote), Encap: mode}
 }
 
 // childOf says the same in the data plane's words.

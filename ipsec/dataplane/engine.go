@@ -78,7 +78,7 @@ func (e *Engine) Probe(now time.Time, spiIn uint32, buf []byte) (Datagram, bool)
 	e.totals[OutDummies].Add(1)
 	e.totals[OutDatagrams].Add(1)
 	ep := p.Endpoint()
-	return Datagram{Buf: buf[:size], N: size, Remote: ep.Remote, Local: ep.Local, Raw: !ep.Encap}, true
+	return Datagram{Buf: buf[:size], N: size, Remote: ep.Remote, Local: ep.Local, Raw: !ep.UDP()}, true
 }
 
 // Counters returns the totals so far.

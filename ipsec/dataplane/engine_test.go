@@ -12,6 +12,7 @@ import (
 
 	"github.com/natterjack/natterjack/crypt/suite"
 	"github.com/natterjack/natterjack/ipsec/sadb"
+	"github.com/natterjack/natterjack/wire/natt"
 )
 
 func suites() map[string]suite.ESP {
@@ -131,7 +132,7 @@ func TestJoinable(t *testing.T) {
 }
 
 func TestRawAndUDP(t *testing.T) {
-	w := newWorld(t, gcm, func(a, b *sadb.Child) { a.Endpoint.Encap, b.Endpoint.Encap = false, false })
+	w := newWorld(t, gcm, func(a, b *sadb.Child) { a.Endpoint.Encap, b.Endpoint.Encap = natt.Raw, natt.Raw })
 	grams := w.a.seal(w.now, tcp4(10, 0, 0x10), tcp4(10, 10, 0x10))
 	if len(grams) != 2 || !grams[0].Raw {
 		t.Fatalf("%d datagrams, raw %v", len(grams), grams[0].Raw)

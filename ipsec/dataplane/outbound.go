@@ -350,7 +350,7 @@ func (o *Outbound) sealed(g *group, it *item, n int) bool {
 	o.runAt = o.off
 	o.sent.Datagrams = append(o.sent.Datagrams, Datagram{
 		Buf: o.arena[o.off : o.off+size], N: size, SegSize: size, Remote: g.ep.Remote, Local: g.ep.Local,
-		TOS: it.tos, Raw: !g.ep.Encap, Fragment: it.fragment,
+		TOS: it.tos, Raw: !g.ep.UDP(), Fragment: it.fragment,
 	})
 	o.off += size
 	return true

@@ -236,7 +236,7 @@ func loops(p []byte, in *inner, ep *sadb.Endpoint) bool {
 	if f.Remote.Addr(f.V6) != ep.Remote.Addr() || f.Local.Addr(f.V6) != ep.Local.Addr() && !ep.Local.Addr().IsUnspecified() {
 		return false
 	}
-	if !ep.Encap {
+	if !ep.UDP() {
 		return f.Proto == protoESP
 	}
 	return f.Ports == sadb.HavePorts && f.Proto == protoUDP && f.LocalPort == ep.Local.Port() && f.RemotePort == ep.Remote.Port()

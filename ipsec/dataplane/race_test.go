@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/natterjack/natterjack/ipsec/sadb"
+	"github.com/natterjack/natterjack/wire/natt"
 )
 
 func TestConcurrent(t *testing.T) {
@@ -63,7 +64,7 @@ func TestConcurrent(t *testing.T) {
 	all.Go(func() {
 		for i := range 200 {
 			to := netip.AddrPortFrom(outerB.Addr(), uint16(4500+i%7))
-			if err := w.a.db.Move(w.now, w.a.spi, sadb.Endpoint{Local: outerA, Remote: to, Encap: true}); err != nil {
+			if err := w.a.db.Move(w.now, w.a.spi, sadb.Endpoint{Local: outerA, Remote: to, Encap: natt.NonESP}); err != nil {
 				t.Error(err)
 			}
 			_, _ = w.a.e.Probe(w.now, w.a.spi, make([]byte, 128))

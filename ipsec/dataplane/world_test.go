@@ -15,6 +15,7 @@ import (
 	"github.com/natterjack/natterjack/crypt/secret"
 	"github.com/natterjack/natterjack/crypt/suite"
 	"github.com/natterjack/natterjack/ipsec/sadb"
+	"github.com/natterjack/natterjack/wire/natt"
 )
 
 // end is one of two hosts.
@@ -111,7 +112,7 @@ func (w *world) child(s suite.ESP, change func(a, b *sadb.Child)) {
 	a, b := base, base
 	a.Reqid, a.SPIIn, a.SPIOut, a.KeyIn, a.KeyOut, a.IntegIn, a.IntegOut = w.a.reqid, w.a.spi, w.b.spi, ba, ab, iba, iab
 	b.Reqid, b.SPIIn, b.SPIOut, b.KeyIn, b.KeyOut, b.IntegIn, b.IntegOut = w.b.reqid, w.b.spi, w.a.spi, ab, ba, iab, iba
-	a.Endpoint, b.Endpoint = sadb.Endpoint{Local: outerA, Remote: outerB, Encap: true}, sadb.Endpoint{Local: outerB, Remote: outerA, Encap: true}
+	a.Endpoint, b.Endpoint = sadb.Endpoint{Local: outerA, Remote: outerB, Encap: natt.NonESP}, sadb.Endpoint{Local: outerB, Remote: outerA, Encap: natt.NonESP}
 	a.TSLocal, a.TSRemote, b.TSLocal, b.TSRemote = tsA, tsB, tsB, tsA
 	if change != nil {
 		change(&a, &b)

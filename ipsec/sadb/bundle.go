@@ -140,6 +140,9 @@ func (b *bundle) keep(f *Flow, pkt []byte) (held Held, dropped int, ask bool) {
 	return Kept, dropped, true
 }
 
+// due: the Acquire was not answered in time.
+func (b *bundle) due(int64) { b.drop() }
+
 // drop lets go of what is held and returns how many packets that were.
 func (b *bundle) drop() int {
 	b.mu.Lock()

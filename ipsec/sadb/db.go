@@ -52,7 +52,7 @@ type DB struct {
 	anyHeld     atomic.Bool
 
 	mu       sync.Mutex // protects the rest; locks of pairs, bundles and noteMu may be taken inside
-	out      map[uint32]*Pair
+	out      map[uint32]*Sender
 	larval   map[uint32]*larval // by slot
 	bundles  map[uint32]*bundle
 	policies map[PolicyID]*policy
@@ -98,7 +98,7 @@ func New(now time.Time, c Config) (*DB, error) {
 	}
 	db := &DB{
 		base: now, rand: c.Rand, mtu: c.MTU, slots: make([]atomic.Pointer[Pair], 1<<c.SlotBits), mask: 1<<c.SlotBits - 1,
-		out: map[uint32]*Pair{}, larval: map[uint32]*larval{}, bundles: map[uint32]*bundle{}, policies: map[PolicyID]*policy{},
+		out: map[uint32]*Sender{}, larval: map[uint32]*larval{}, bundles: map[uint32]*bundle{}, policies: map[PolicyID]*policy{},
 		paths: map[netip.AddrPort]*path{}, retired: map[uint32]struct{}{},
 	}
 	db.spd.Store(newRoot())
@@ -133,7 +133,7 @@ func (db *DB) Reserve(now time.Time, reqid uint32) (spi, newReqid uint32, err er
 	l := &larval{spi: spi, bundle: db.bundle(reqid)}
 	l.bundle.refs++
 	db.larval[spi&db.mask] = l
-	db.timers.start(&l.timer, at+acquireLife, func(now int64) { db.expireLarval(l, now) })
+	db.timers.start(&l.timer, at+acquireLife, l)
 	return spi, reqid, nil
 }
 
@@ -154,7 +154,9 @@ func (db *DB) draw() (uint32, error) {
 	return 0, ErrNoSPI
 }
 
-func (db *DB) expireLarval(l *larval, now int64) {
+// due: nobody has installed it.
+func (l *larval) due(now int64) {
+	db := l.bundle.db
 	reqid := l.bundle.reqid
 	db.releaseLarval(l, now)
 	db.noteMu.Lock()

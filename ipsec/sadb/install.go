@@ -7,10 +7,8 @@ package sadb
 
 import (
 	"fmt"
-	"math"
 	"time"
 
-	"github.com/natterjack/natterjack/crypt/suite"
 	"github.com/natterjack/natterjack/ipsec/esp"
 )
 
@@ -41,16 +39,10 @@ func (db *DB) Install(now time.Time, c Child) error {
 	db.timers.stop(&l.timer)
 	delete(db.larval, c.SPIIn&db.mask)
 	p.endpoint.Store(db.placeAt(c.Endpoint))
-	p.nextOut = db.out[p.spiOut]
-	db.out[p.spiOut] = p
+	db.linkOut(&p.Sender)
 	db.live++
 	db.room(1)
-	db.timers.start(&p.softTimer, p.softAt, func(int64) {
-		if !p.softTold.Swap(true) {
-			db.post(&p.note, noteSoft)
-		}
-	})
-	db.timers.start(&p.hardTimer, p.hardAt, func(int64) { p.end() })
+	p.schedule(at)
 	db.timers.stop(&p.bundle.timer)
 	p.bundle.join(p)
 	db.slots[p.spiIn&db.mask].Store(p)
@@ -59,24 +51,19 @@ func (db *DB) Install(now time.Time, c Child) error {
 
 // pair makes a pair that nobody sees yet.
 func (db *DB) pair(at int64, c *Child, b *bundle) (*Pair, error) {
-	if err := c.Endpoint.check(); err != nil {
+	if err := c.check(); err != nil {
 		return nil, err
 	}
+	c.Limits.SoftUse, c.Limits.HardUse = 0, 0
 	p := &Pair{
-		db: db, bundle: b, reqid: c.Reqid, spiIn: c.SPIIn, spiOut: c.SPIOut, suite: c.Suite, installed: at, standby: c.Standby,
-		softAt: after(at, c.Limits.SoftTime), hardAt: after(at, c.Limits.HardTime),
-		softBytes: orNone(c.Limits.SoftBytes), hard: orNone(c.Limits.HardBytes),
-		softPackets: orNone(c.Limits.SoftPackets), hardPackets: orNone(c.Limits.HardPackets),
-		seqSoft: math.MaxUint64, seqHard: math.MaxUint64,
-		CopyDF: c.CopyDF, CopyECN: c.CopyECN, DSCP: c.DSCP,
+		bundle: b, reqid: c.Reqid, spiIn: c.SPIIn, spiOut: c.SPIOut, standby: c.Standby,
+		origLocal: c.OrigLocal, origRemote: c.OrigRemote, cpiIn: c.CPIIn, cpiOut: c.CPIOut,
 	}
-	p.note.pair = p
-	if !c.Suite.ESN || c.Suite.Encr == suite.EncrAESGCM16 {
-		p.seqSoft = seqSoft
-	}
-	if c.Suite.Encr == suite.EncrAESGCM16 {
-		p.seqHard = gcmHard
-	}
+	p.core.db, p.core.pair, p.proto, p.mode, p.suite, p.added = db, p, c.Proto, c.Mode, c.Suite, at
+	p.lim, p.CopyDF, p.CopyECN, p.DSCP = boundsOf(at, c.Limits), c.CopyDF, c.CopyECN, c.DSCP
+	p.note.core = &p.core
+	p.Sender.core, p.Receiver.core, p.Sender.spi, p.Receiver.spi = &p.core, &p.core, c.SPIOut, c.SPIIn
+	p.sequenced()
 	var err error
 	if p.local, err = compileSelectors(c.TSLocal); err != nil {
 		return nil, err
@@ -90,15 +77,26 @@ func (db *DB) pair(at int64, c *Child, b *bundle) (*Pair, error) {
 	if p.opn, err = esp.NewOpener(c.SPIIn, c.Suite, c.KeyIn, c.IntegIn, c.Window); err != nil {
 		return nil, fmt.Errorf("inbound SA: %w", err)
 	}
-	p.head = p.sealer.Head()
 	return p, nil
 }
 
-func orNone(n uint64) uint64 {
-	if n == 0 {
-		return math.MaxUint64
+// check refuses what no pair can be, and fills in what zero means.
+func (c *Child) check() error {
+	if c.Proto == 0 {
+		c.Proto = ProtoESP
 	}
-	return n
+	if c.Mode == AnyMode {
+		c.Mode = Tunnel
+	}
+	switch {
+	case c.Proto != ProtoESP && c.Proto != ProtoAH:
+		return fmt.Errorf("protocol: %d, expected %d (ESP) or %d (AH)", c.Proto, ProtoESP, ProtoAH)
+	case c.Mode > Tunnel:
+		return fmt.Errorf("mode: %d, expected transport or tunnel", c.Mode)
+	case c.Proto == ProtoAH && c.Endpoint.UDP():
+		return fmt.Errorf("encapsulation %v: AH does not travel in UDP", c.Endpoint.Encap)
+	}
+	return c.Endpoint.check()
 }
 
 // check refuses an endpoint that nothing could be sent to.
@@ -107,7 +105,7 @@ func (e *Endpoint) check() error {
 	if !l.IsValid() || !r.IsValid() || l.Is4() != r.Is4() || l.Is4In6() || r.Is4In6() || r.IsUnspecified() {
 		return ErrEndpoint
 	}
-	if e.Encap && (e.Local.Port() == 0 || e.Remote.Port() == 0) {
+	if e.UDP() && (e.Local.Port() == 0 || e.Remote.Port() == 0) {
 		return ErrEndpoint
 	}
 	return nil
@@ -168,7 +166,7 @@ func (db *DB) Remove(now time.Time, spiIn uint32, onlyOut bool) Usage {
 	}
 	if p.state.Load()&stateOutClosed == 0 {
 		p.closeState(stateOutClosed)
-		db.unlinkOut(p)
+		db.unlinkOut(&p.Sender)
 		p.bundle.part(p)
 		db.dropChildPolicies(p)
 	}
@@ -177,33 +175,38 @@ func (db *DB) Remove(now time.Time, spiIn uint32, onlyOut bool) Usage {
 	}
 	p.closeState(stateInClosed)
 	db.slots[spiIn&db.mask].Store(nil)
-	db.timers.stop(&p.softTimer)
-	db.timers.stop(&p.hardTimer)
+	db.timers.stop(&p.timer)
 	db.retire(spiIn, at)
 	db.live--
 	db.leave(p.endpoint.Load())
 	db.room(-1)
 	db.unref(p.bundle)
 	// Both halves are waited for, so that the usage is final and no packet is sealed after the answer.
-	p.outMu.Lock()
-	defer p.outMu.Unlock()
-	p.inMu.Lock()
-	defer p.inMu.Unlock()
+	p.Sender.mu.Lock()
+	defer p.Sender.mu.Unlock()
+	p.Receiver.mu.Lock()
+	defer p.Receiver.mu.Unlock()
 	return p.usage()
 }
 
-func (db *DB) unlinkOut(p *Pair) {
-	if db.out[p.spiOut] == p {
-		if p.nextOut == nil {
-			delete(db.out, p.spiOut)
+func (db *DB) linkOut(s *Sender) {
+	s.next = db.out[s.spi]
+	db.out[s.spi] = s
+}
+
+func (db *DB) unlinkOut(s *Sender) {
+	at := db.out[s.spi]
+	if at == s {
+		if s.next == nil {
+			delete(db.out, s.spi)
 		} else {
-			db.out[p.spiOut] = p.nextOut
+			db.out[s.spi] = s.next
 		}
 		return
 	}
-	for q := db.out[p.spiOut]; q != nil; q = q.nextOut {
-		if q.nextOut == p {
-			q.nextOut = p.nextOut
+	for ; at != nil; at = at.next {
+		if at.next == s {
+			at.next = s.next
 			return
 		}
 	}

@@ -30,27 +30,27 @@ type mapping struct {
 }
 
 // heard notes the source of the newest authentic packet.
-func (p *Pair) heard(a *Arrival) {
-	m := &p.peer
-	ep := p.endpoint.Load()
-	if a.Raw || !ep.Encap {
+func (r *Receiver) heard(a *Arrival) {
+	m := &r.peer
+	ep := r.endpoint.Load()
+	if a.Raw || !ep.UDP() {
 		return // without UDP there is no mapping that could move
 	}
 	if a.From == ep.Remote && !m.told.IsValid() {
 		return
 	}
 	m.latest, m.arrived = a.From, a.To
-	if a.From == ep.Remote || a.From == m.told && p.now-m.toldAt < again {
+	if a.From == ep.Remote || a.From == m.told && r.now-m.toldAt < again {
 		return
 	}
-	m.told, m.toldAt = a.From, p.now
-	p.db.post(&p.note, noteMapping)
+	m.told, m.toldAt = a.From, r.now
+	r.db.post(&r.note, noteMapping)
 }
 
 // mappingNotice makes the notice, unless the peer is back where the pair sends.
 func (p *Pair) mappingNotice(n *Notice) bool {
-	p.inMu.Lock()
-	defer p.inMu.Unlock()
+	p.Receiver.mu.Lock()
+	defer p.Receiver.mu.Unlock()
 	m := &p.peer
 	from := p.endpoint.Load().Remote
 	if !m.told.IsValid() {
@@ -67,8 +67,8 @@ func (p *Pair) mappingNotice(n *Notice) bool {
 
 // moved swaps the endpoint and looks whether the peer has been heard from elsewhere since it was told.
 func (p *Pair) moved(to *place) {
-	p.inMu.Lock()
-	defer p.inMu.Unlock()
+	p.Receiver.mu.Lock()
+	defer p.Receiver.mu.Unlock()
 	m := &p.peer
 	p.endpoint.Store(to)
 	switch {
@@ -76,7 +76,7 @@ func (p *Pair) moved(to *place) {
 	case m.latest == to.Remote:
 		m.told = netip.AddrPort{}
 	case m.told == to.Remote:
-		m.told, m.toldAt = m.latest, p.now
+		m.told, m.toldAt = m.latest, p.Receiver.now
 		p.db.post(&p.note, noteMapping)
 	}
 }

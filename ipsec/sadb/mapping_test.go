@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/natterjack/natterjack/wire/natt"
 )
 
 func mappings(db *DB) []Notice {
@@ -46,7 +48,7 @@ func TestNewMapping(t *testing.T) {
 	if got := db.Inbound(spi).Endpoint().Remote; got != peer {
 		t.Errorf("moved to %v before anybody decided", got)
 	}
-	if err := db.Move(start, spi, Endpoint{Local: local, Remote: moved, Encap: true}); err != nil {
+	if err := db.Move(start, spi, Endpoint{Local: local, Remote: moved, Encap: natt.NonESP}); err != nil {
 		t.Fatal(err)
 	}
 	_ = arrive(t, db, start, spi, 8, moved)
@@ -75,7 +77,7 @@ func TestRefusedMove(t *testing.T) {
 // TestT069Race: an attacker on the path copies a packet and delivers it first from his own address. The peer's next packet, whenever it
 // comes between the notice and the Move, puts the endpoint right.
 func TestT069Race(t *testing.T) {
-	to := func(a netip.AddrPort) Endpoint { return Endpoint{Local: local, Remote: a, Encap: true} }
+	to := func(a netip.AddrPort) Endpoint { return Endpoint{Local: local, Remote: a, Encap: natt.NonESP} }
 	t.Run("next packet before the notice is fetched", func(t *testing.T) {
 		db := newDB(t, 0)
 		spi, _ := install(t, db, start, 0, nil)
@@ -202,7 +204,7 @@ func TestT075PathMTU(t *testing.T) {
 
 	six := netip.MustParseAddrPort("[2001:db8::2]:4500")
 	spi, _ = install(t, db, start, 0, func(c *Child) {
-		c.Endpoint = Endpoint{Local: netip.MustParseAddrPort("[2001:db8::1]:4500"), Remote: six, Encap: true}
+		c.Endpoint = Endpoint{Local: netip.MustParseAddrPort("[2001:db8::1]:4500"), Remote: six, Encap: natt.NonESP}
 	})
 	_ = seal(db, start, spi, 1)
 	db.PathEvent(start, six, quote(0xabcdef01, 1), 68, false)

@@ -20,7 +20,7 @@ const (
 type notifier struct {
 	bits   uint32
 	queued bool
-	pair   *Pair
+	core   *core
 	bundle *bundle
 }
 
@@ -97,10 +97,11 @@ func (db *DB) notice(who *notifier, bit uint32, n *Notice) bool {
 	if who.bundle != nil {
 		return who.bundle.acquireNotice(n)
 	}
-	p := who.pair
-	if p.state.Load()&(stateOutClosed|stateInClosed) == stateOutClosed|stateInClosed {
+	c := who.core
+	if c.state.Load()&(stateOutClosed|stateInClosed) == stateOutClosed|stateInClosed {
 		return false
 	}
+	p := c.pair
 	*n = Notice{Reqid: p.reqid, SPIIn: p.spiIn}
 	switch bit {
 	case noteFirst:

@@ -38,7 +38,7 @@ type path struct {
 }
 
 func pathKey(e Endpoint) netip.AddrPort {
-	if !e.Encap {
+	if !e.UDP() {
 		return netip.AddrPortFrom(e.Remote.Addr(), 0)
 	}
 	return e.Remote
@@ -102,39 +102,36 @@ func (e *Endpoint) overhead() int {
 	if e.Remote.Addr().Is6() {
 		n = 40
 	}
-	if e.Encap {
+	if e.UDP() {
 		n += 8
 	}
 	return n
 }
 
 // PathMTU is the size in octets of the largest outer IP packet now.
-func (p *Pair) PathMTU(now int64) int { return p.endpoint.Load().path.current(now) }
+func (c *core) PathMTU(now int64) int { return c.endpoint.Load().path.current(now) }
 
 // MaxInner is the largest inner packet, in octets, whose outer packet fits the path now.
-func (p *Pair) MaxInner(now int64) int {
-	pl := p.endpoint.Load()
-	return p.sealer.MaxPayload(pl.path.current(now) - pl.overhead())
+func (s *Sender) MaxInner(now int64) int {
+	pl := s.endpoint.Load()
+	return s.sealer.MaxPayload(pl.path.current(now) - pl.overhead())
 }
 
 // LowerPath takes it that packets larger than mtu vanish on the path without a word; sure says that smaller ones were seen
 // to pass. It reports whether anything changed.
-func (p *Pair) LowerPath(now int64, mtu int, sure bool) bool {
+func (c *core) LowerPath(now int64, mtu int, sure bool) bool {
 	age := mtuAge
 	if sure {
 		age = holeAge
 	}
-	return p.endpoint.Load().path.lower(now, mtu, age)
+	return c.endpoint.Load().path.lower(now, mtu, age)
 }
 
 // InnerAt is what MaxInner would be on a path of mtu octets.
-func (p *Pair) InnerAt(mtu int) int {
-	pl := p.endpoint.Load()
-	return p.sealer.MaxPayload(mtu - pl.overhead())
+func (s *Sender) InnerAt(mtu int) int {
+	pl := s.endpoint.Load()
+	return s.sealer.MaxPayload(mtu - pl.overhead())
 }
-
-// HeardSince says whether an authentic packet has come after the instant.
-func (p *Pair) HeardSince(at int64) bool { return p.in.last.Load() > at }
 
 // PathEvent says that an outer packet to remote was too large: an ICMP message (anybody's; quoted is the beginning of
 // the UDP payload it quotes, which must show the SPI of a live outbound SA to remote) or, with thisHost, the finding
@@ -157,12 +154,12 @@ func (db *DB) PathEvent(now time.Time, remote netip.AddrPort, quoted []byte, mtu
 		return false
 	}
 	spi, seq := binary.BigEndian.Uint32(quoted), binary.BigEndian.Uint32(quoted[4:])
-	for p := db.out[spi]; p != nil; p = p.nextOut {
-		pl := p.endpoint.Load()
-		if p.state.Load()&(stateDead|stateOutClosed) != 0 || pl.path.key.Addr() != remote.Addr() || pl.Encap && pl.path.key != remote {
+	for s := db.out[spi]; s != nil; s = s.next {
+		pl := s.endpoint.Load()
+		if s.state.Load()&(stateDead|stateOutClosed) != 0 || pl.path.key.Addr() != remote.Addr() || pl.UDP() && pl.path.key != remote {
 			continue
 		}
-		if sent := uint32(p.sealer.Seq()); p.sealer.Seq() == 0 || sent-seq >= quoteWindow {
+		if sent := s.seq(); sent == 0 || uint32(sent)-seq >= quoteWindow {
 			continue
 		}
 		return pl.path.lower(at, mtu, mtuAge)

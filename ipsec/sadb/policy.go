@@ -136,7 +136,7 @@ func (m *Match) Hold(now int64, f *Flow, pkt []byte) (held Held, dropped int) {
 func (db *DB) acquiring(now int64, b *bundle) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	db.timers.start(&b.timer, now+acquireLife, func(int64) { b.drop() })
+	db.timers.start(&b.timer, now+acquireLife, b)
 }
 
 // list notes that b holds packets; b.mu is held, so that who releases after an Install finds them.

@@ -15,6 +15,7 @@ import (
 	"github.com/natterjack/natterjack/crypt/secret"
 	"github.com/natterjack/natterjack/crypt/suite"
 	"github.com/natterjack/natterjack/ipsec/esp"
+	"github.com/natterjack/natterjack/wire/natt"
 )
 
 var (
@@ -46,7 +47,7 @@ func sel(prefix string) Selector {
 func child(spiIn, reqid uint32) Child {
 	key := func() secret.Key { return secret.New([]byte("0123456789abcdefsalt")) }
 	return Child{
-		Reqid: reqid, SPIIn: spiIn, SPIOut: 0xabcdef01, Endpoint: Endpoint{Local: local, Remote: peer, Encap: true},
+		Reqid: reqid, SPIIn: spiIn, SPIOut: 0xabcdef01, Endpoint: Endpoint{Local: local, Remote: peer, Encap: natt.NonESP},
 		Suite: suite.ESP{Encr: suite.EncrAESGCM16, EncrBits: 128}, KeyIn: key(), KeyOut: key(), Window: 64,
 		TSLocal: []Selector{sel("10.1.0.0/16")}, TSRemote: []Selector{sel("10.2.0.0/16")},
 	}
@@ -425,16 +426,16 @@ func TestT084Rekeyed(t *testing.T) {
 			ch.KeyIn, ch.KeyOut = secret.New(make([]byte, e)), secret.New(make([]byte, e))
 		})
 		p := db.Inbound(spi)
-		if p.seqSoft != c.want {
-			t.Errorf("%v: soft at %d", c.s, p.seqSoft)
+		if p.core.seqSoft != c.want {
+			t.Errorf("%v: soft at %d", c.s, p.core.seqSoft)
 		}
 		if gcm := c.s.Encr == suite.EncrAESGCM16; gcm && p.seqHard != 1<<32 {
 			t.Errorf("%v: hard at %d", c.s, p.seqHard)
 		}
-		if p.seqSoft > 1<<32/10*9 && !c.s.ESN {
+		if p.core.seqSoft > 1<<32/10*9 && !c.s.ESN {
 			t.Error("soft limit above nine tenths")
 		}
-		p.seqSoft = 2 // the same path with a number that a test can reach
+		p.core.seqSoft = 2 // the same path with a number that a test can reach
 		_, _ = seal(db, start, spi, 1), seal(db, start, spi, 1)
 		if n := notices(db); len(n) != 1 || n[0].Kind != Expire || n[0].Hard {
 			t.Errorf("%v: notices %+v", c.s, n)

@@ -17,8 +17,11 @@ const never = math.MaxInt64
 type timer struct {
 	at    int64
 	index int // in the heap plus one; 0: not in it
-	fire  func(now int64)
+	who   timed
 }
+
+// timed is what a timer calls, with db.mu held.
+type timed interface{ due(now int64) }
 
 // timers implements heap.Interface.
 type timers []*timer
@@ -43,12 +46,12 @@ func (h *timers) Pop() any {
 	return t
 }
 
-func (h *timers) start(t *timer, at int64, fire func(int64)) {
+func (h *timers) start(t *timer, at int64, who timed) {
 	h.stop(t)
 	if at == never {
 		return
 	}
-	t.at, t.fire = at, fire
+	t.at, t.who = at, who
 	heap.Push(h, t)
 }
 
@@ -77,6 +80,34 @@ func after(now int64, d time.Duration) int64 {
 	return now + int64(d)
 }
 
+// due ends an SA, or tells of its soft limit, and waits for what is next.
+func (c *core) due(now int64) {
+	switch {
+	case c.over(now):
+		c.end()
+		return
+	case now >= c.lim.softAt || c.usedFor(now) >= c.lim.softUse:
+		c.tellSoft()
+	}
+	c.schedule(now)
+}
+
+// schedule starts the timer for the next limit in time. Under db.mu.
+func (c *core) schedule(now int64) {
+	next := c.lim.hardAt
+	used := c.usedAt.Load()
+	if used != 0 {
+		next = min(next, after(used, time.Duration(c.lim.hardUse)))
+	}
+	if !c.softTold.Load() {
+		next = min(next, c.lim.softAt)
+		if used != 0 {
+			next = min(next, after(used, time.Duration(c.lim.softUse)))
+		}
+	}
+	c.db.timers.start(&c.timer, max(next, now), c)
+}
+
 // Tick does what time alone brings about: lifetimes, reservations, held packets. Call it at Deadline.
 func (db *DB) Tick(now time.Time) {
 	db.mu.Lock()
@@ -84,7 +115,7 @@ func (db *DB) Tick(now time.Time) {
 	at := db.Clock(now)
 	for len(db.timers) > 0 && db.timers[0].at <= at {
 		t := heap.Pop(&db.timers).(*timer)
-		t.fire(at)
+		t.who.due(at)
 	}
 	db.forgetRetired(at)
 }

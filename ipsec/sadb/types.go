@@ -17,6 +17,7 @@ import (
 
 	"github.com/natterjack/natterjack/crypt/secret"
 	"github.com/natterjack/natterjack/crypt/suite"
+	"github.com/natterjack/natterjack/wire/natt"
 )
 
 // Selector is an address range, a protocol and a port range (RFC 7296, Section 3.13.1; RFC 4301, Section 4.4.1.1).
@@ -32,8 +33,41 @@ type Selector struct {
 // Endpoint is where a child's ESP packets go and come from, as this host sees it.
 type Endpoint struct {
 	Local, Remote netip.AddrPort
-	// Encap says that ESP travels in UDP between the two; otherwise it is IP protocol 50 and the ports mean nothing.
-	Encap bool
+	// Encap is how ESP travels between the two. Raw: as an IP protocol of its own, and the ports mean nothing.
+	Encap natt.Mode
+}
+
+// UDP reports whether packets travel in UDP.
+func (e Endpoint) UDP() bool { return e.Encap != natt.Raw }
+
+// The IP protocols of SAs (RFC 4303, RFC 4302, RFC 3173).
+const (
+	ProtoESP    = 50
+	ProtoAH     = 51
+	ProtoIPComp = 108
+)
+
+// Mode is what an SA is put around: RFC 4301, Section 4.1. The numbers are PF_KEY's.
+type Mode uint8
+
+const (
+	// AnyMode is for single SAs and templates only: either of the others. A Child without a mode is in tunnel mode.
+	AnyMode Mode = iota
+	// Transport protects what follows the IP header.
+	Transport
+	// Tunnel protects the whole packet and gives it another IP header.
+	Tunnel
+)
+
+// String is a word for logs.
+func (m Mode) String() string {
+	switch m {
+	case Transport:
+		return "transport"
+	case Tunnel:
+		return "tunnel"
+	}
+	return "any"
 }
 
 // DSCP says what happens to the DSCP of the inner header (RFC 4301, Section 5.1.2).
@@ -55,6 +89,7 @@ const (
 // Beside these there are limits that cannot be switched off: see Child.
 type Limits struct {
 	SoftTime, HardTime       time.Duration // from installation
+	SoftUse, HardUse         time.Duration // from the first packet; single SAs only
 	SoftBytes, HardBytes     uint64
 	SoftPackets, HardPackets uint64
 }
@@ -69,7 +104,18 @@ type Child struct {
 	// SPIIn is ours, from Reserve; SPIOut the peer's.
 	SPIIn, SPIOut uint32
 	Endpoint      Endpoint
-	Suite         suite.ESP
+	// Proto is ProtoESP, which zero means too, or ProtoAH; then Suite has an integrity algorithm alone.
+	Proto uint8
+	// Mode is Tunnel, which AnyMode means too, or Transport.
+	Mode  Mode
+	Suite suite.ESP
+	// OrigLocal and OrigRemote are the addresses that the peer had in its checksums before a NAT changed them (transport
+	// mode, RFC 3948, Section 3.1.2; RFC 7296, Section 2.23.1): this host's as the peer knows it and the peer's own. Invalid:
+	// the same as outside, or not known.
+	OrigLocal, OrigRemote netip.Addr
+	// CPIIn and CPIOut are the compression parameter indexes of this host and the peer (RFC 3173, Section 3.3); zero: no
+	// compression in that direction.
+	CPIIn, CPIOut uint16
 	// KeyIn and KeyOut are encryption keys with the salt of an AEAD behind them; IntegIn and IntegOut are empty for an
 	// AEAD. Install keeps none of them: the caller may wipe them afterwards.
 	KeyIn, KeyOut, IntegIn, IntegOut secret.Key
@@ -92,103 +138,6 @@ type Child struct {
 	DSCP    DSCP
 }
 
-// Action is what a policy does with a packet.
-type Action uint8
-
-const (
-	// Protect seals the packet on the SA of the policy's Reqid, or asks for one.
-	Protect Action = iota + 1
-	// Bypass hands the packet back unchanged.
-	Bypass
-	// Discard drops it.
-	Discard
-)
-
-// String is a word for logs.
-func (a Action) String() string {
-	switch a {
-	case Protect:
-		return "protect"
-	case Bypass:
-		return "bypass"
-	case Discard:
-		return "discard"
-	}
-	return "?"
-}
-
-// Policy is an entry of the outbound SPD beside those that children bring.
-//
-// Order, from first to last: bypass; what children brought; protect (traps); discard. Within these the policy wins whose
-// remote prefix around the packet is the longest, then the longest local one, then the one with a protocol, then the
-// one with ports, then the older one. A packet that meets no policy is discarded (RFC 4301, Section 5.1).
-type Policy struct {
-	// Owner and Reqid: a policy is removed by its owner (ID from AddPolicy, or all of a Reqid). Protect needs a Reqid.
-	Reqid         uint32
-	Action        Action
-	Local, Remote []Selector
-	// Name is for listings only.
-	Name string
-}
-
-// PolicyID names a policy of AddPolicy.
-type PolicyID uint64
-
-// NoticeKind says what a Notice is.
-type NoticeKind uint8
-
-const (
-	// Acquire: a packet met a protect policy (Reqid) that has no SA. Packet is its tuple. Told once until a child of that
-	// Reqid is installed, AcquireFailed, or 30 s have passed.
-	Acquire NoticeKind = iota + 1
-	// Expire: the pair SPIIn reached a limit. With Hard set it is unusable from now on; it stays listed until Remove.
-	// The daemon answers a soft one with a rekey.
-	Expire
-	// NewMapping: the newest authenticated packet on SPIIn came from the endpoint To while the pair sends to From.
-	// Local is the address it arrived at. Nothing has moved yet: Move does.
-	NewMapping
-	// FirstUse: the first authenticated packet arrived on SPIIn. If the pair was standby it sends from now on.
-	FirstUse
-	// Larval: the reservation SPIIn has not been installed within 30 s and is gone.
-	Larval
-)
-
-// String is a word for logs.
-func (k NoticeKind) String() string {
-	switch k {
-	case Acquire:
-		return "acquire"
-	case Expire:
-		return "expire"
-	case NewMapping:
-		return "new mapping"
-	case FirstUse:
-		return "first use"
-	case Larval:
-		return "reservation expired"
-	}
-	return "?"
-}
-
-// Notice is what the data plane saw. See NoticeKind for the fields that a kind uses.
-type Notice struct {
-	Kind            NoticeKind
-	Reqid           uint32
-	SPIIn           uint32
-	Hard            bool
-	From, To, Local netip.AddrPort
-	Packet          Tuple
-}
-
-// Tuple is the selector fields of a packet, seen from this host.
-type Tuple struct {
-	Local, Remote         netip.Addr
-	Proto                 uint8
-	LocalPort, RemotePort uint16
-	// HasPorts is false for fragments but the first, and for protocols without ports.
-	HasPorts bool
-}
-
 // Usage is what a pair has counted. Bytes are those of inner packets. Times are zero where nothing has passed.
 type Usage struct {
 	BytesIn, BytesOut     uint64
@@ -203,6 +152,8 @@ type Info struct {
 	Reqid         uint32
 	SPIIn, SPIOut uint32
 	Endpoint      Endpoint
+	Proto         uint8
+	Mode          Mode
 	Suite         suite.ESP
 	Usage         Usage
 	Installed     time.Time

@@ -1,0 +1,111 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+// The inbound half: what opens. Its packets are anybody's until they were opened. Nothing of the SA but its end changes
+// before the ICV was verified.
+
+package sadb
+
+import (
+	"net/netip"
+	"sync"
+
+	"github.com/natterjack/natterjack/ipsec/esp"
+)
+
+// Receiver is the inbound half of a pair, or a single SA that opens. It must not be copied.
+type Receiver struct {
+	*core
+	spi   uint32
+	mu    sync.Mutex
+	opn   *esp.Opener // under mu
+	now   int64       // under mu
+	count tally       // written under mu
+	peer  mapping     // under mu
+}
+
+// SPI is the one in its packets.
+func (r *Receiver) SPI() uint32 { return r.spi }
+
+// Head is how many octets a packet has in front of its payload.
+func (r *Receiver) Head() int { return r.opn.Head() }
+
+// Arrival is where a packet came from.
+type Arrival struct {
+	From, To netip.AddrPort
+	// Raw: not in UDP.
+	Raw bool
+}
+
+// BeginOpen takes the half. EndOpen gives it back.
+func (r *Receiver) BeginOpen(now int64) {
+	r.mu.Lock()
+	r.now = now
+}
+
+// Open opens pkt in place: RFC 4303, Section 3.4. An error is one of package esp or ErrEnded. What an authentic packet
+// means for the SA is noted here: first use, time of life, and where the peer is.
+func (r *Receiver) Open(pkt []byte, a *Arrival) (esp.Opened, error) {
+	if !r.may() {
+		return esp.Opened{}, ErrEnded
+	}
+	o, err := r.opn.Open(pkt)
+	if err != nil && err != esp.ErrPadding {
+		return o, err
+	}
+	r.authentic(a, o.Newest)
+	if err == nil && o.Next != esp.NextHeaderNone {
+		r.account(len(o.Payload))
+	}
+	return o, err
+}
+
+// may says whether another packet is within all limits; if it is not, the SA is at its end.
+func (r *Receiver) may() bool {
+	if r.state.Load()&(stateDead|stateInClosed) != 0 {
+		return false
+	}
+	if r.over(r.now) || r.count.packets.Load() >= r.lim.hardPackets || r.count.bytes.Load() >= r.lim.hardBytes {
+		r.end()
+		return false
+	}
+	return true
+}
+
+// authentic notes a packet whose ICV was verified.
+func (r *Receiver) authentic(a *Arrival, newest bool) {
+	r.count.last.Store(r.now)
+	if r.usedAt.Load() == 0 {
+		r.firstUse()
+	}
+	if newest {
+		r.heard(a)
+	}
+}
+
+// account counts a packet that was opened and is not a dummy.
+func (r *Receiver) account(n int) {
+	r.count.packets.Store(r.count.packets.Load() + 1)
+	r.count.bytes.Store(r.count.bytes.Load() + uint64(n))
+	r.count.data.Store(r.now)
+}
+
+// firstUse: the peer has the new SA. RFC 7296, Section 2.8: from now on it may be sent on.
+func (r *Receiver) firstUse() {
+	r.usedAt.Store(r.now)
+	if r.pair != nil && r.pair.standby {
+		r.pair.bundle.promote(r.pair)
+	}
+	r.db.post(&r.note, noteFirst)
+}
+
+// seq is the highest number received.
+func (r *Receiver) seq() uint64 { return r.opn.Top() }
+
+// EndOpen gives the half back and tells of a soft limit.
+func (r *Receiver) EndOpen() {
+	soft := r.seq() >= r.seqSoft || r.soft(&r.count, r.now)
+	r.mu.Unlock()
+	if soft {
+		r.tellSoft()
+	}
+}

@@ -1,0 +1,88 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+// The outbound half: what seals. Its packets are this host's own. A counter exists once under its keys (RFC 4303, Section
+// 3.3.3; RFC 4106, Section 3.1: a nonce that comes twice gives the key away), and nothing is sealed after a hard limit.
+
+package sadb
+
+import (
+	"sync"
+
+	"github.com/natterjack/natterjack/ipsec/esp"
+)
+
+// Sender is the outbound half of a pair, or a single SA that seals. It must not be copied.
+type Sender struct {
+	*core
+	spi    uint32
+	next   *Sender // under db.mu: another one with the same SPI
+	mu     sync.Mutex
+	sealer *esp.Sealer // under mu
+	now    int64       // under mu
+	count  tally       // written under mu
+}
+
+// SPI is the one in its packets.
+func (s *Sender) SPI() uint32 { return s.spi }
+
+// Head is how many octets a packet has in front of its payload.
+func (s *Sender) Head() int { return s.sealer.Head() }
+
+// Size is the size of the ESP packet around n octets.
+func (s *Sender) Size(n int) int { return s.sealer.Size(n) }
+
+// BeginSeal takes the half. EndSeal gives it back; in between the caller seals and does nothing else.
+func (s *Sender) BeginSeal(now int64) {
+	s.mu.Lock()
+	s.now = now
+}
+
+// Seal seals buf[Head():Head()+n] in place. ErrEnded: nothing was sealed, and nothing ever will be.
+func (s *Sender) Seal(buf []byte, n int, next uint8) (int, error) {
+	dummy := next == esp.NextHeaderNone
+	if !s.may(n, dummy) {
+		return 0, ErrEnded
+	}
+	size, err := s.sealer.Seal(buf, n, next)
+	if err != nil {
+		s.end()
+		return 0, ErrEnded
+	}
+	s.account(n, dummy)
+	return size, nil
+}
+
+// may says whether a packet of n octets is within all limits; if it is not, the SA is at its end.
+func (s *Sender) may(n int, dummy bool) bool {
+	if s.state.Load()&(stateDead|stateOutClosed) != 0 {
+		return false
+	}
+	if s.over(s.now) || s.seq() >= s.seqHard || !dummy && (s.count.packets.Load() >= s.lim.hardPackets || s.count.bytes.Load()+uint64(n) > s.lim.hardBytes) {
+		s.end()
+		return false
+	}
+	return true
+}
+
+// account counts a packet that was sealed.
+func (s *Sender) account(n int, dummy bool) {
+	s.count.last.Store(s.now)
+	if dummy {
+		return
+	}
+	s.count.packets.Store(s.count.packets.Load() + 1)
+	s.count.bytes.Store(s.count.bytes.Load() + uint64(n))
+	s.count.data.Store(s.now)
+}
+
+// seq is the number of the last packet sealed.
+func (s *Sender) seq() uint64 { return s.sealer.Seq() }
+
+// EndSeal gives the half back and tells of a soft limit.
+func (s *Sender) EndSeal() {
+	soft := s.seq() >= s.seqSoft || s.soft(&s.count, s.now)
+	s.mu.Unlock()
+	if soft {
+		s.tellSoft()
+	}
+}
