@@ -1,0 +1,36 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+// The private part of a REGISTER: SADB_X_EXT_KMPRIVATE, which every dialect numbers 17 and no kernel reads, with this inside:
+//
+//	u16 len = 3 | u16 type = 17 | u32 reserved = 0 | "NATTERJK" | u32 flags (host order) | u32 reserved = 0
+//
+// It says what a key daemon that knows this server wants of it. Whatever else is in the extension is ignored.
+
+package pfkey
+
+import "bytes"
+
+const (
+	// PrivateMoves: the client moves its SAs itself (UPDATE with NEW_ADDRESS, MIGRATE), and the engine must not let them follow an
+	// authentic new endpoint of the peer. It is told of one by NEW_MAPPING, as ever.
+	PrivateMoves uint32 = 1 << 0
+
+	privateMagic = "NATTERJK"
+	privateLen   = 20 // behind the extension's header
+)
+
+// Private makes the extension.
+func (c Codec) Private(flags uint32) *Opaque {
+	b := make([]byte, privateLen)
+	copy(b[4:], privateMagic)
+	c.order().PutUint32(b[12:], flags)
+	return &Opaque{Data: b}
+}
+
+// PrivateFlags reads it; zero where the extension is absent or another's.
+func (c Codec) PrivateFlags(o *Opaque) uint32 {
+	if o == nil || len(o.Data) < privateLen || !bytes.Equal(o.Data[4:12], []byte(privateMagic)) {
+		return 0
+	}
+	return c.order().Uint32(o.Data[12:])
+}
