@@ -10,7 +10,7 @@ import (
 	"github.com/natterjack/natterjack/crypt/suite"
 )
 
-// ChildSA is everything the data plane needs to know of a pair of ESP SAs.
+// ChildSA is everything the data plane needs to know of a pair of ESP or AH SAs.
 type ChildSA struct {
 	Name          string
 	Unique        uint64 // of the IKE SA
@@ -18,13 +18,24 @@ type ChildSA struct {
 	Reqid         uint32
 	SPIIn, SPIOut uint32
 	Path          Path
-	// Encap says that ESP travels in UDP on Path; otherwise it is raw (protocol 50).
+	// Mode is ModeTunnel or ModeTransport: what was negotiated.
+	Mode Mode
+	// AH says that the pair is AH (RFC 4302); then Suite has only an integrity algorithm and ESN.
+	AH bool
+	// Encap says that ESP travels in UDP on Path; otherwise it is raw (protocol 50). Never set with AH.
 	Encap bool
 	Suite suite.ESP
 	// KeyIn and KeyOut are the encryption keys with their salt; IntegIn and IntegOut are empty for an AEAD.
 	KeyIn, KeyOut, IntegIn, IntegOut secret.Key
 	// TSLocal and TSRemote are the negotiated selectors, never empty.
 	TSLocal, TSRemote []Selector
+	// OrigLocal and OrigRemote are the two addresses as the peer sees them, where a NAT is between (RFC 7296, Section
+	// 2.23.1): the transport checksums of what the peer sends were made with them. Only in transport mode; invalid: as
+	// the selectors have them.
+	OrigLocal, OrigRemote netip.Addr
+	// CPIIn and CPIOut are the IPComp parameter indexes of the two directions (RFC 3173), ours and the peer's; zero: payloads
+	// are not compressed. The algorithm is DEFLATE.
+	CPIIn, CPIOut uint16
 	// Config is the child's configuration: lifetimes, replay window, header copying, updown. Immutable.
 	Config *ChildConfig
 	// Lifetime is the hard limit in time from installation, jitter applied; zero: none.
@@ -59,4 +70,8 @@ const (
 	ModeTunnel Mode = iota
 	ModePass        // a shunt: bypass
 	ModeDrop        // a shunt: discard
+	ModeTransport
 )
+
+// Shunt reports whether the mode is a policy without SAs.
+func (m Mode) Shunt() bool { return m == ModePass || m == ModeDrop }

@@ -43,6 +43,7 @@ type IKEProposal struct {
 }
 
 // ESPProposal likewise for a child. KEs is empty without PFS; ESN lists the acceptable values, preferred first.
+// Without encryption transforms it is a proposal of AH.
 type ESPProposal struct {
 	Encrs  []EncrSpec
 	Integs []suite.Integ
@@ -120,13 +121,27 @@ type StartAction uint8
 const (
 	StartNone StartAction = iota
 	StartStart
+	StartTrap      // a policy that asks for SAs when a packet meets it
+	StartTrapStart // both
 )
+
+// Begins reports whether the child is initiated when it is loaded.
+func (a StartAction) Begins() bool { return a == StartStart || a == StartTrapStart }
+
+// Traps reports whether the child has a trap policy while it is loaded.
+func (a StartAction) Traps() bool { return a == StartTrap || a == StartTrapStart }
+
+// AH reports whether the child is protected by AH.
+func (c *ChildConfig) AH() bool { return len(c.Proposals) > 0 && c.Proposals[0].AH() }
+
+// AH reports whether this is a proposal of AH.
+func (p *ESPProposal) AH() bool { return len(p.Encrs) == 0 }
 
 // ChildConfig is one configured child. Immutable after publish.
 type ChildConfig struct {
 	Name                string
 	Mode                Mode
-	Proposals           []ESPProposal // never empty
+	Proposals           []ESPProposal // never empty; all of ESP or all of AH
 	LocalTS, RemoteTS   []Selector    // never empty; Dynamic entries are replaced at negotiation
 	RekeyTime, LifeTime time.Duration // 0: never
 	RandTime            time.Duration
@@ -141,6 +156,7 @@ type ChildConfig struct {
 	Updown              []string // argv; empty: none
 	HostAccess          bool     // only a variable of Updown
 	NoPolicies          bool     // policies = no
+	IPComp              bool     // offered and accepted, never insisted on
 	CopyDF, CopyECN     bool
 	CopyDSCP            CopyDSCP
 	Inactivity          time.Duration // 0: none

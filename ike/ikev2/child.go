@@ -78,8 +78,8 @@ func (sa *SA) childByIn(spi uint32) *child {
 	return sa.childWhere(func(c *child) bool { return c.sa.SPIIn == spi })
 }
 
-func (sa *SA) childByOut(spi uint32) *child {
-	return sa.childWhere(func(c *child) bool { return c.sa.SPIOut == spi })
+func (sa *SA) childByOut(ah bool, spi uint32) *child {
+	return sa.childWhere(func(c *child) bool { return c.sa.SPIOut == spi && c.sa.AH == ah })
 }
 
 func (sa *SA) childByID(id uint64) *child {
@@ -88,7 +88,7 @@ func (sa *SA) childByID(id uint64) *child {
 
 // peerSPI reports whether the peer may give a child this SPI: 0 to 255 are reserved (RFC 4303, Section 2.1), and one that
 // it uses already would make two children one.
-func (sa *SA) peerSPI(spi uint32) bool { return spi > 255 && sa.childByOut(spi) == nil }
+func (sa *SA) peerSPI(ah bool, spi uint32) bool { return spi > 255 && sa.childByOut(ah, spi) == nil }
 
 // encapsulated reports whether ESP travels in UDP (RFC 7296, Section 2.23).
 func (sa *SA) encapsulated() bool { return sa.natLocal || sa.natPeer || sa.natFake || !sa.env.RawESP }
@@ -114,9 +114,10 @@ func (sa *SA) remoteAddrs() []netip.Addr {
 // fill completes a child with what it has of its IKE SA.
 func (sa *SA) fill(c *child) {
 	c.sa.Name, c.sa.Config = c.conf.Name, c.conf
-	c.sa.Unique, c.sa.Path, c.sa.Encap = sa.env.Unique, sa.path, sa.encapsulated()
+	c.sa.Unique, c.sa.Path, c.sa.Encap = sa.env.Unique, sa.path, sa.encapsulated() && !c.sa.AH
 	c.sa.Lifetime = c.conf.LifeTime
 	switch {
+	case c.sa.Mode == ike.ModeTransport: // of the hosts' own addresses
 	case len(sa.vips) > 0:
 		c.sa.VIPs = sa.vips
 	case len(sa.leased) > 0:
@@ -135,7 +136,7 @@ func (sa *SA) install(c *child, k childKeys, initiator bool, then func(now time.
 	if !initiator {
 		full.KeyOut, full.IntegOut, full.KeyIn, full.IntegIn = k.encrR, k.integR, k.encrI, k.integI
 	}
-	if sa.env.KeyLog {
+	if sa.env.KeyLog && !c.sa.AH { // with AH there is nothing to decrypt
 		sa.report(ike.Event{Kind: ike.EventKeys, Keys: &ike.Keys{ESP: full.Suite, SPIIn: full.SPIIn, SPIOut: full.SPIOut,
 			EncrIn: full.KeyIn.Clone(), EncrOut: full.KeyOut.Clone(), IntegIn: full.IntegIn.Clone(), IntegOut: full.IntegOut.Clone()}})
 	}

@@ -12,6 +12,7 @@ package ikev2
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/natterjack/natterjack/ike"
@@ -48,9 +49,29 @@ func (sa *SA) move(now time.Time, path ike.Path) {
 	if from.Remote != path.Remote {
 		sa.report(ike.Event{Kind: ike.EventMoved, From: from.Remote})
 	}
-	for _, c := range sa.children {
+	for _, c := range slices.Clone(sa.children) {
+		if c.sa.Mode == ike.ModeTransport && !sameHosts(c.sa.Path, path) {
+			sa.hostChanged(now, c)
+			continue
+		}
 		sa.moveChild(now, c, path)
 	}
+}
+
+// sameHosts reports whether two paths differ in ports at most.
+func sameHosts(a, b ike.Path) bool {
+	return a.Local.Addr().Unmap() == b.Local.Addr().Unmap() && a.Remote.Addr().Unmap() == b.Remote.Addr().Unmap()
+}
+
+// hostChanged: a child in transport mode is between two addresses, and one of them is not what it was. The initiator makes
+// another in its place. A responder leaves it where it is: what it carries is for the old address, and a source address
+// alone must not make a peer the host that has it.
+func (sa *SA) hostChanged(now time.Time, c *child) {
+	if !sa.initiator || c.gone || c.deleting || c.replaced {
+		return
+	}
+	sa.deleteChild(now, c, 0)
+	sa.createChild(c.conf, 0)
 }
 
 // moveChild asks the data plane to swap the endpoint of a child; where it cannot, the child is replaced by one that has the

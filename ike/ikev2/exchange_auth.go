@@ -39,6 +39,10 @@ func (sa *SA) askAuth(now time.Time) {
 		sa.closeNow(now, ike.CloseNegotiation, "an IKE SA comes up with a child: name one (childless IKE SAs are not built)")
 		return
 	}
+	if why := sa.cannot(sa.init.child); why != "" {
+		sa.closeNow(now, ike.CloseNegotiation, why)
+		return
+	}
 	sa.localID = ownID(sa.conn.Local[0], sa.path)
 	q := ike.Admit{Unique: sa.env.Unique, Policy: sa.conn.Unique, Connection: sa.conn.Name, Local: sa.localID,
 		Remote: sa.conn.Remote[0].ID, Initiator: true}
@@ -59,7 +63,7 @@ func (sa *SA) askAuth(now time.Time) {
 			}
 			sa.reserve(r.SPI)
 			sa.init.first = &attempt{t: sa.childTask(sa.init.child, sa.init.request), conf: sa.init.child,
-				proposals: sa.init.child.Proposals, reserved: r}
+				proposals: sa.init.child.Proposals, reserved: r, cpi: sa.offerCPI(sa.init.child)}
 			sa.askAuthorities(now, contact)
 		})
 	})
@@ -171,6 +175,7 @@ func (sa *SA) sendAuth(now time.Time, p ike.Signed, contact bool) {
 	}
 	a := in.first
 	a.local, a.remote = sa.firstSelectors(a.conf)
+	payloads = append(payloads, childNotifies(a.conf.Mode, a.cpi)...)
 	payloads = append(payloads, proposeESP(a.proposals, a.reserved.SPI, false), toWire(true, a.local), toWire(false, a.remote))
 	sa.request(now, sa.cur, ikev2msg.IKEAuth, "IKE_AUTH", payloads, sa.finishAuth)
 }
@@ -178,10 +183,11 @@ func (sa *SA) sendAuth(now time.Time, p ike.Signed, contact bool) {
 // firstSelectors are those of the child of IKE_AUTH. A virtual address that is asked for is not known yet: any address of
 // its family is offered, and the responder narrows it (RFC 7296, Section 2.19).
 func (sa *SA) firstSelectors(conf *ike.ChildConfig) (local, remote []ike.Selector) {
-	remote = resolve(conf.RemoteTS, sa.remoteAddrs())
-	if len(sa.conn.VIPs) == 0 {
-		return resolve(conf.LocalTS, sa.localAddrs()), remote
+	local, remote = sa.offerOf(conf)
+	if len(sa.conn.VIPs) == 0 || conf.Mode == ike.ModeTransport {
+		return local, remote
 	}
+	local = nil
 	for _, s := range conf.LocalTS {
 		if !s.Dynamic {
 			local = append(local, s)
@@ -312,7 +318,7 @@ func (sa *SA) finishConfig(now time.Time, o opened) {
 		case ikev2msg.TSUnacceptable:
 			detail += "; offered " + show(a.local) + " === " + show(a.remote) + ": local_ts and remote_ts must meet the peer's"
 		case ikev2msg.NoProposalChosen:
-			detail += "; offered " + describe(proposeESP(a.proposals, a.reserved.SPI, false)) + ": set esp_proposals to what it has"
+			detail += "; offered " + describe(proposeESP(a.proposals, a.reserved.SPI, false)) + ": set " + proposalsOption(a.conf) + " to what it has"
 		}
 		sa.failChild(now, a, n.Notify, detail)
 		return

@@ -225,6 +225,7 @@ func (sa *SA) firstChild(now time.Time, l *login) {
 				sa.answerLogin(now, l, &refused{kind: kind, detail: "the data plane: " + detail}, nil)
 				return
 			}
+			l.reply = append(l.reply, childNotifies(c.sa.Mode, c.sa.CPIIn)...)
 			l.reply = append(l.reply, answerESP(w.suite, w.proposal.Number, r.SPI), toWire(true, w.remote), toWire(false, w.local))
 			sa.answerLogin(now, l, nil, c)
 		})

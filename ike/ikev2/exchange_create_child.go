@@ -7,7 +7,7 @@
 //
 // The peer is authenticated, and may be hostile: number and rate of its requests are limited, its selectors are narrowed
 // to the configured ones, and its answers must lie in what was offered. Payloads that are not known here (CP in a rekey,
-// as MikroTik sends it; USE_TRANSPORT_MODE, which is answered by tunnel mode) are ignored.
+// as MikroTik sends it) are ignored.
 
 package ikev2
 
@@ -56,6 +56,7 @@ type attempt struct {
 	local     []ike.Selector
 	remote    []ike.Selector
 	rounds    int
+	cpi       uint16 // that we receive on, where compression is offered
 }
 
 // createChild asks for a further child.
@@ -65,8 +66,9 @@ func (sa *SA) createChild(conf *ike.ChildConfig, request uint64) {
 
 func (sa *SA) childTask(conf *ike.ChildConfig, request uint64) *task {
 	return &task{name: createTask, request: request, start: func(now time.Time, t *task) {
-		sa.askChild(now, &attempt{t: t, conf: conf, proposals: conf.Proposals,
-			local: resolve(conf.LocalTS, sa.localAddrs()), remote: resolve(conf.RemoteTS, sa.remoteAddrs())})
+		a := &attempt{t: t, conf: conf, proposals: conf.Proposals}
+		a.local, a.remote = sa.offerOf(conf)
+		sa.askChild(now, a)
 	}}
 }
 
@@ -77,9 +79,14 @@ func (sa *SA) askChild(now time.Time, a *attempt) {
 		return
 	}
 	if len(a.local) == 0 || len(a.remote) == 0 {
-		sa.end(a.t, "child "+a.conf.Name+": no traffic selectors: `dynamic` needs a virtual address (vips), which there is none of")
+		why := "child " + a.conf.Name + ": no traffic selectors: `dynamic` needs a virtual address (vips), which there is none of"
+		if a.conf.Mode == ike.ModeTransport {
+			why = "child " + a.conf.Name + ": no traffic selectors: in transport mode local_ts and remote_ts must hold the two hosts' own addresses"
+		}
+		sa.end(a.t, why)
 		return
 	}
+	a.cpi = sa.offerCPI(a.conf)
 	a.ni = sa.random(nonceLen)
 	a.group = firstGroup(a.proposals)
 	q := ike.Reserve{Local: sa.path.Local.Addr(), Remote: sa.path.Remote.Addr()}
@@ -107,7 +114,7 @@ func (sa *SA) stale(a *attempt) string {
 	case a.old == nil && len(sa.children) >= maxChildren:
 		return fmt.Sprintf("the IKE SA has %d children already", maxChildren)
 	case a.old == nil:
-		return ""
+		return sa.cannot(a.conf)
 	case a.old.gone || a.old.deleting:
 		return "the child SA is gone"
 	case a.old.replaced || a.old.serving:
@@ -144,10 +151,11 @@ func (sa *SA) sendChild(now time.Time, a *attempt) {
 	}
 	var payloads []ikev2msg.Payload
 	if a.old != nil {
-		payloads = append(payloads, &ikev2msg.Notify{Protocol: ikev2msg.ProtoESP, Notify: ikev2msg.RekeySA,
+		payloads = append(payloads, &ikev2msg.Notify{Protocol: protocolOf(a.old.sa.AH), Notify: ikev2msg.RekeySA,
 			SPI: binary.BigEndian.AppendUint32(nil, a.old.sa.SPIIn)})
 		a.old.ours = a
 	}
+	payloads = append(payloads, childNotifies(a.conf.Mode, a.cpi)...)
 	payloads = append(payloads, proposeESP(a.proposals, a.reserved.SPI, true), &ikev2msg.Nonce{Data: a.ni})
 	if a.group != suite.KENone {
 		payloads = append(payloads, &ikev2msg.KE{Group: uint16(a.group), Data: a.public})
@@ -249,27 +257,32 @@ func (sa *SA) agreedChild(a *attempt, o opened, s suite.ESP, p ikev2msg.Proposal
 	if err != nil {
 		return nil, err
 	}
-	local, remote := fromWire(tsi), fromWire(tsr)
-	if !subset(local, a.local) || !subset(remote, a.remote) {
+	r := a.reserved
+	c := &child{conf: a.conf, proposals: keep(s), sa: ike.ChildSA{ChildID: r.ChildID, Reqid: r.Reqid, SPIIn: r.SPI, Suite: s,
+		AH: a.conf.AH(), TSLocal: fromWire(tsi), TSRemote: fromWire(tsr)}}
+	// RFC 7296, Section 2.23.1: the addresses are substituted before the selectors are used for anything.
+	if err := sa.takeKind(a, o, c); err != nil {
+		return nil, err
+	}
+	if !subset(c.sa.TSLocal, a.local) || !subset(c.sa.TSRemote, a.remote) {
 		return nil, fmt.Errorf("traffic selectors: the answer goes beyond what was offered")
 	}
-	if a.old == nil {
+	if a.old == nil && a.conf.Mode != ike.ModeTransport {
 		// While the virtual address was not known yet, any address was offered in its place.
-		local = narrow(local, resolve(a.conf.LocalTS, sa.localAddrs()))
+		c.sa.TSLocal = narrow(c.sa.TSLocal, resolve(a.conf.LocalTS, sa.localAddrs()))
 	}
-	if len(local) == 0 {
+	if len(c.sa.TSLocal) == 0 {
 		return nil, fmt.Errorf("traffic selectors: the answer has none for this host's own address")
 	}
 	spi := binary.BigEndian.Uint32(p.SPI)
 	if slices.Contains(sa.unborn, spi) {
 		return nil, fmt.Errorf("the peer has deleted it already")
 	}
-	if !sa.peerSPI(spi) {
+	if !sa.peerSPI(c.sa.AH, spi) {
 		return nil, fmt.Errorf("SPI %08x is reserved or in use", spi)
 	}
-	r := a.reserved
-	return &child{conf: a.conf, proposals: keep(s), sa: ike.ChildSA{
-		ChildID: r.ChildID, Reqid: r.Reqid, SPIIn: r.SPI, SPIOut: spi, Suite: s, TSLocal: local, TSRemote: remote}}, nil
+	c.sa.SPIOut = spi
+	return c, nil
 }
 
 // childRefused: the response is a notify.
@@ -299,7 +312,7 @@ func (sa *SA) childRefused(now time.Time, a *attempt, n *ikev2msg.Notify) {
 func (sa *SA) childBroken(now time.Time, a *attempt, detail string) {
 	spi := a.reserved.SPI
 	sa.failChild(now, a, 0, "child "+a.conf.Name+": "+detail)
-	sa.deleteSPI(spi)
+	sa.deleteSPI(a.conf.AH(), spi)
 }
 
 // failChild ends an attempt without a child.

@@ -8,7 +8,6 @@ package ikev2
 import (
 	"encoding/binary"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/natterjack/natterjack/crypt/suite"
@@ -27,6 +26,9 @@ type offerOfChild struct {
 	ke        []byte
 	local     []ike.Selector
 	remote    []ike.Selector
+	hosts     *hosts // transport mode; nil: tunnel mode
+	// cpiIn and cpiOut are set where both sides compress.
+	cpiIn, cpiOut uint16
 }
 
 // refused is a notify that an offer gets.
@@ -175,7 +177,10 @@ func (sa *SA) overtaken(s *serving, w *offerOfChild) bool {
 func (sa *SA) childOf(w *offerOfChild, r ike.Reserved) *child {
 	c := &child{conf: w.conf, proposals: w.proposals, ni: w.ni, nr: w.nr, sa: ike.ChildSA{
 		ChildID: r.ChildID, Reqid: r.Reqid, SPIIn: r.SPI, SPIOut: binary.BigEndian.Uint32(w.proposal.SPI),
-		Suite: w.suite, TSLocal: w.local, TSRemote: w.remote}}
+		Suite: w.suite, TSLocal: w.local, TSRemote: w.remote, AH: w.conf.AH(), Mode: w.conf.Mode, CPIIn: w.cpiIn, CPIOut: w.cpiOut}}
+	if w.hosts != nil {
+		c.sa.OrigLocal, c.sa.OrigRemote = w.hosts.origLocal, w.hosts.origRemote
+	}
 	if w.old != nil {
 		// RFC 7296, Section 2.8: the responder sends on the old one until it knows that the initiator has the new one.
 		c.sa.Replaces, c.sa.Standby = w.old.sa.SPIIn, true
@@ -185,7 +190,7 @@ func (sa *SA) childOf(w *offerOfChild, r ike.Reserved) *child {
 
 // answerChild sends the response.
 func (sa *SA) answerChild(now time.Time, s *serving, w *offerOfChild, c *child, public []byte) {
-	payloads := []ikev2msg.Payload{answerESP(w.suite, w.proposal.Number, c.sa.SPIIn), &ikev2msg.Nonce{Data: w.nr}}
+	payloads := append(childNotifies(c.sa.Mode, c.sa.CPIIn), answerESP(w.suite, w.proposal.Number, c.sa.SPIIn), &ikev2msg.Nonce{Data: w.nr})
 	if public != nil {
 		payloads = append(payloads, &ikev2msg.KE{Group: uint16(w.suite.KE), Data: public})
 	}
@@ -199,61 +204,4 @@ func (sa *SA) answerChild(now time.Time, s *serving, w *offerOfChild, c *child, 
 		return
 	}
 	sa.childUp(c, false)
-}
-
-// chooseChild finds the first configured child whose selectors meet the offered ones and whose proposals have one in
-// common with the offer; one that covers all that is wanted goes before one that narrows it.
-func (sa *SA) chooseChild(w *offerOfChild, confs []*ike.ChildConfig, offer *ikev2msg.SA, payloads []ikev2msg.Payload, withKE bool) *refused {
-	tsi, tsr, err := selectorsOf(payloads)
-	if err != nil {
-		return &refused{kind: ikev2msg.InvalidSyntax, detail: err.Error()}
-	}
-	peers, ours := fromWire(tsi), fromWire(tsr)
-	group := suite.KENone
-	if ke, ok := find[*ikev2msg.KE](payloads); ok {
-		group, w.ke = suite.KE(ke.Group), ke.Data
-	}
-	best := &refused{kind: ikev2msg.TSUnacceptable, detail: "no configured child has the selectors " + show(peers) + " === " + show(ours)}
-	whole := false
-	for _, conf := range confs {
-		if conf.Mode != ike.ModeTunnel {
-			continue
-		}
-		remote := narrow(peers, resolve(conf.RemoteTS, sa.remoteAddrs()))
-		local := narrow(ours, resolve(conf.LocalTS, sa.localAddrs()))
-		if len(remote) == 0 || len(local) == 0 {
-			continue
-		}
-		accept := conf.Proposals
-		if w.old != nil {
-			accept = append(slices.Clone(w.old.proposals), accept...)
-		}
-		s, p, err := chooseESP(offer, accept, withKE, group)
-		if err != nil {
-			if w.conf == nil {
-				best = &refused{kind: ikev2msg.NoProposalChosen, detail: "no common ESP proposal for child " + conf.Name + ": offered " +
-					describe(offer) + ", configured " + describe(proposeESP(accept, 0, withKE))}
-			}
-			continue
-		}
-		all := subset(peers, remote) && subset(ours, local)
-		if w.conf != nil && (whole || !all) {
-			continue
-		}
-		w.conf, w.suite, w.proposal, w.local, w.remote, whole = conf, s, p, local, remote, all
-		w.proposals = keep(s)
-		if !withKE {
-			w.proposals = keepFirst(conf.Proposals, s)
-		}
-	}
-	switch {
-	case w.conf == nil:
-		return best
-	case !sa.peerSPI(binary.BigEndian.Uint32(w.proposal.SPI)):
-		return &refused{kind: ikev2msg.InvalidSyntax, detail: "the offered SPI is reserved or in use"}
-	case w.suite.KE != suite.KENone && w.suite.KE != group:
-		return &refused{kind: ikev2msg.InvalidKEPayload, data: binary.BigEndian.AppendUint16(nil, uint16(w.suite.KE)),
-			detail: "KE of " + group.String() + ", asked for " + w.suite.KE.String()}
-	}
-	return nil
 }

@@ -110,7 +110,7 @@ func (sa *SA) askDeleteChild(now time.Time, t *task) {
 	c.deleteSent = true
 	sa.stopSending(c)
 	r := sa.request(now, sa.cur, ikev2msg.Informational, t.name,
-		[]ikev2msg.Payload{&ikev2msg.Delete{Protocol: ikev2msg.ProtoESP, SPIs: []uint32{c.sa.SPIIn}}}, func(now time.Time, _ opened) {
+		[]ikev2msg.Payload{&ikev2msg.Delete{Protocol: protocolOf(c.sa.AH), SPIs: []uint32{c.sa.SPIIn}}}, func(now time.Time, _ opened) {
 			// Whatever the answer says: the peer has none of it any more (an empty one: it was deleting too).
 			sa.dropChild(now, c, "deleted")
 			sa.end(t, "")
@@ -124,13 +124,13 @@ func (sa *SA) askDeleteChild(now time.Time, t *task) {
 }
 
 // deleteSPI has the peer remove a child that this host could not make.
-func (sa *SA) deleteSPI(spi uint32) {
+func (sa *SA) deleteSPI(ah bool, spi uint32) {
 	if sa.state != established || spi == 0 {
 		return
 	}
 	sa.enqueueFirst(&task{name: "delete child", start: func(now time.Time, t *task) {
 		r := sa.request(now, sa.cur, ikev2msg.Informational, t.name,
-			[]ikev2msg.Payload{&ikev2msg.Delete{Protocol: ikev2msg.ProtoESP, SPIs: []uint32{spi}}}, func(time.Time, opened) { sa.end(t, "") })
+			[]ikev2msg.Payload{&ikev2msg.Delete{Protocol: protocolOf(ah), SPIs: []uint32{spi}}}, func(time.Time, opened) { sa.end(t, "") })
 		r.task, r.kind = t, kindChild
 	}})
 }
@@ -144,29 +144,31 @@ func (sa *SA) serveInformational(now time.Time, o opened) {
 		sa.closeNow(now, ike.CloseAuthFailed, "the peer did not accept this host's authentication")
 		return
 	}
-	var spis []uint32
+	spis := map[ikev2msg.Protocol][]uint32{}
 	for _, p := range o.payloads {
 		d, ok := p.(*ikev2msg.Delete)
 		switch {
 		case ok && d.Protocol == ikev2msg.ProtoIKE:
 			sa.serveDeleteIKE(now, o)
 			return
-		case ok && d.Protocol == ikev2msg.ProtoESP && len(spis) < ikev2msg.MaxDeleted:
-			spis = append(spis, sa.serveDelete(now, o, d.SPIs)...)
+		case ok && len(spis[d.Protocol]) < ikev2msg.MaxDeleted:
+			spis[d.Protocol] = append(spis[d.Protocol], sa.serveDelete(now, o, d)...)
 		}
 	}
 	var answer []ikev2msg.Payload
-	if len(spis) > 0 {
-		answer = append(answer, &ikev2msg.Delete{Protocol: ikev2msg.ProtoESP, SPIs: spis})
+	for _, proto := range []ikev2msg.Protocol{ikev2msg.ProtoESP, ikev2msg.ProtoAH} {
+		if len(spis[proto]) > 0 {
+			answer = append(answer, &ikev2msg.Delete{Protocol: proto, SPIs: spis[proto]})
+		}
 	}
 	sa.respond(now, o.g, o.exchange(), o.path, answer)
 }
 
 // serveDelete removes the children that the peer deletes and returns the SPIs that the answer deletes.
-func (sa *SA) serveDelete(now time.Time, o opened, spis []uint32) []uint32 {
+func (sa *SA) serveDelete(now time.Time, o opened, d *ikev2msg.Delete) []uint32 {
 	var answer []uint32
-	for _, spi := range spis {
-		c := sa.childByOut(spi)
+	for _, spi := range d.SPIs {
+		c := sa.childByOut(d.Protocol == ikev2msg.ProtoAH, spi)
 		if collide(sa.doing(o.g, wantDeleteChild, c), wantDeleteChild) != serveEmpty && c != nil {
 			answer = append(answer, c.sa.SPIIn)
 		}

@@ -7,7 +7,7 @@
 //	HDR, SK {D} -->
 //	                              <-- HDR, SK {D}
 //
-// What was negotiated is offered again, with the selectors in use. The initiator deletes the old child; the responder
+// What was negotiated is offered again, with the mode and the selectors in use. The initiator deletes the old child; the responder
 // goes on sending on it until the new one was used or the old one is gone. REKEY_SA is the peer's word and names at most
 // one of its own inbound SAs.
 
@@ -103,10 +103,10 @@ func (sa *SA) rekeyFailed(now time.Time, a *attempt, kind ikev2msg.NotifyType) {
 
 // rekeyTarget finds the child that the peer's REKEY_SA names: its SPI is the one that the peer receives on.
 func (sa *SA) rekeyTarget(n *ikev2msg.Notify) *child {
-	if n.Protocol != ikev2msg.ProtoESP || len(n.SPI) != 4 {
+	if n.Protocol != ikev2msg.ProtoESP && n.Protocol != ikev2msg.ProtoAH || len(n.SPI) != 4 {
 		return nil
 	}
-	c := sa.childByOut(binary.BigEndian.Uint32(n.SPI))
+	c := sa.childByOut(n.Protocol == ikev2msg.ProtoAH, binary.BigEndian.Uint32(n.SPI))
 	if c == nil || c.installing != 0 {
 		return nil
 	}

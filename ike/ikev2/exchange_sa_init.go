@@ -49,7 +49,7 @@ type initExchange struct {
 
 // doInitiate begins the IKE SA, or a further child on an established one.
 func (sa *SA) doInitiate(now time.Time, c ike.Initiate) {
-	if c.Child != nil && c.Child.Mode != ike.ModeTunnel {
+	if c.Child != nil && c.Child.Mode.Shunt() {
 		sa.done(c.Request, 0, "child "+c.Child.Name+" is a policy without SAs: there is nothing to negotiate")
 		return
 	}

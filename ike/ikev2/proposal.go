@@ -35,12 +35,28 @@ func proposeIKE(conf []ike.IKEProposal, spi []byte) *ikev2msg.SA {
 	return sa
 }
 
-// proposeESP is the offer of a child SA. In IKE_AUTH there is no key exchange and the groups stay away
+// protocolOf is the protocol of a child.
+func protocolOf(ah bool) ikev2msg.Protocol {
+	if ah {
+		return ikev2msg.ProtoAH
+	}
+	return ikev2msg.ProtoESP
+}
+
+// proposalsOption is the name of the option that has a child's proposals.
+func proposalsOption(c *ike.ChildConfig) string {
+	if c.AH() {
+		return "ah_proposals"
+	}
+	return "esp_proposals"
+}
+
+// proposeESP is the offer of a child SA, of ESP or of AH. In IKE_AUTH there is no key exchange and the groups stay away
 // (RFC 7296, Section 1.2).
 func proposeESP(conf []ike.ESPProposal, spi uint32, withKE bool) *ikev2msg.SA {
 	sa := &ikev2msg.SA{}
 	for i, c := range conf {
-		p := ikev2msg.Proposal{Number: uint8(i + 1), Protocol: ikev2msg.ProtoESP, SPI: binary.BigEndian.AppendUint32(nil, spi)}
+		p := ikev2msg.Proposal{Number: uint8(i + 1), Protocol: protocolOf(c.AH()), SPI: binary.BigEndian.AppendUint32(nil, spi)}
 		p.Transforms = append(p.Transforms, encrTransforms(c.Encrs)...)
 		p.Transforms = append(p.Transforms, transforms(ikev2msg.TransformInteg, c.Integs)...)
 		if withKE {
@@ -168,14 +184,10 @@ func chooseIKE(offer *ikev2msg.SA, conf []ike.IKEProposal, prefer suite.KE) (sui
 func chooseESP(offer *ikev2msg.SA, conf []ike.ESPProposal, withKE bool, prefer suite.KE) (suite.ESP, ikev2msg.Proposal, error) {
 	for _, c := range conf {
 		for _, p := range offer.Proposals {
-			if p.Protocol != ikev2msg.ProtoESP || len(p.SPI) != 4 || unknownType(p) {
+			if p.Protocol != protocolOf(c.AH()) || len(p.SPI) != 4 || unknownType(p) {
 				continue
 			}
-			e, ok := pickEncr(p, c.Encrs)
-			if !ok {
-				continue
-			}
-			integ, ok := pickInteg(p, e.Encr, c.Integs)
+			e, integ, ok := pickProtection(p, &c)
 			if !ok {
 				continue
 			}
@@ -191,6 +203,19 @@ func chooseESP(offer *ikev2msg.SA, conf []ike.ESPProposal, withKE bool, prefer s
 		}
 	}
 	return suite.ESP{}, ikev2msg.Proposal{}, errNoProposal
+}
+
+// pickProtection: AH has an integrity algorithm and no other (RFC 7296, Section 3.3.3).
+func pickProtection(p ikev2msg.Proposal, c *ike.ESPProposal) (e ike.EncrSpec, integ suite.Integ, ok bool) {
+	if c.AH() {
+		integ, ok = pick(p, ikev2msg.TransformInteg, c.Integs)
+		return e, integ, ok && len(offered(p, ikev2msg.TransformEncr)) == 0
+	}
+	if e, ok = pickEncr(p, c.Encrs); !ok {
+		return e, 0, false
+	}
+	integ, ok = pickInteg(p, e.Encr, c.Integs)
+	return e, integ, ok
 }
 
 func pickPFS(p ikev2msg.Proposal, conf []suite.KE, withKE bool, prefer suite.KE) (suite.KE, bool) {
@@ -235,13 +260,21 @@ func answerIKE(s suite.IKE, number uint8, spi []byte) *ikev2msg.SA {
 }
 
 func answerESP(s suite.ESP, number uint8, spi uint32) *ikev2msg.SA {
-	p := ike.ESPProposal{Encrs: []ike.EncrSpec{{Encr: s.Encr, Bits: s.EncrBits}}, Integs: integList(s.Integ), ESN: []bool{s.ESN}}
+	p := ike.ESPProposal{Encrs: encrList(s), Integs: integList(s.Integ), ESN: []bool{s.ESN}}
 	if s.KE != suite.KENone {
 		p.KEs = []suite.KE{s.KE}
 	}
 	sa := proposeESP([]ike.ESPProposal{p}, spi, true)
 	sa.Proposals[0].Number = number
 	return sa
+}
+
+// encrList is empty for AH.
+func encrList(s suite.ESP) []ike.EncrSpec {
+	if s.Encr == 0 {
+		return nil
+	}
+	return []ike.EncrSpec{{Encr: s.Encr, Bits: s.EncrBits}}
 }
 
 func integList(i suite.Integ) []suite.Integ {
@@ -337,7 +370,7 @@ func transformName(t ikev2msg.Transform) string {
 // keep is the proposal that a negotiated suite came from, narrowed to it: what a rekey offers. Computing it from the
 // configuration again is what breaks rekeying with peers that want what they once chose.
 func keep(s suite.ESP) []ike.ESPProposal {
-	p := ike.ESPProposal{Encrs: []ike.EncrSpec{{Encr: s.Encr, Bits: s.EncrBits}}, Integs: integList(s.Integ), ESN: []bool{s.ESN}}
+	p := ike.ESPProposal{Encrs: encrList(s), Integs: integList(s.Integ), ESN: []bool{s.ESN}}
 	if s.KE != suite.KENone {
 		p.KEs = []suite.KE{s.KE}
 	}
@@ -349,7 +382,7 @@ func keep(s suite.ESP) []ike.ESPProposal {
 func keepFirst(conf []ike.ESPProposal, s suite.ESP) []ike.ESPProposal {
 	var list []ike.ESPProposal
 	for _, c := range conf {
-		if !slices.Contains(c.Encrs, ike.EncrSpec{Encr: s.Encr, Bits: s.EncrBits}) || !slices.Contains(c.ESN, s.ESN) ||
+		if s.Encr != 0 && !slices.Contains(c.Encrs, ike.EncrSpec{Encr: s.Encr, Bits: s.EncrBits}) || !slices.Contains(c.ESN, s.ESN) ||
 			s.Integ != suite.IntegNone && !slices.Contains(c.Integs, s.Integ) {
 			continue
 		}

@@ -4,6 +4,7 @@ package scripts
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -95,8 +96,25 @@ func (r *runner) begin(f []string) error {
 		}
 	}
 	a.Conns, b.Conns = []*ike.Connection{r.conns[a.Name]}, []*ike.Connection{r.conns[b.Name]}
-	a.Initiate(r.conns[a.Name], b.Addrs[0])
+	a.Initiate(r.conns[a.Name], r.behind(a, b, options["nat"]))
 	return nil
+}
+
+// behind puts a static NAT before the hosts that it names ("a", "b" or "both"), and returns where b is found.
+func (r *runner) behind(a, b *simnet.Host, which string) netip.Addr {
+	if which == "" {
+		return b.Addrs[0]
+	}
+	net, to := &simnet.Internet{}, b.Addrs[0]
+	if which == a.Name || which == "both" {
+		net.Statics = append(net.Statics, simnet.Static{Inside: a.Addrs[0], Outside: netip.MustParseAddr("203.0.113.1")})
+	}
+	if which == b.Name || which == "both" {
+		to = netip.MustParseAddr("203.0.113.2")
+		net.Statics = append(net.Statics, simnet.Static{Inside: b.Addrs[0], Outside: to})
+	}
+	r.w.Net = net
+	return to
 }
 
 func (r *runner) option(a, b *simnet.Host, k, v string) error {
@@ -107,7 +125,7 @@ func (r *runner) option(a, b *simnet.Host, k, v string) error {
 	}
 	for _, h := range hosts {
 		switch k {
-		case "seed", "children":
+		case "seed", "children", "nat":
 		case "cookies":
 			h.Mux.Strict(true)
 		case "fragment":

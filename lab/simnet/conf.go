@@ -69,7 +69,7 @@ func Set(c *ike.Connection, key, value string) error {
 			return err
 		}
 		c.Proposals[0].KEs = k
-	case "pfs", "childrekey", "childlife", "ts":
+	case "pfs", "childrekey", "childlife", "ts", "mode", "ports", "ah", "ipcomp":
 		for _, child := range c.Children {
 			if err := setChild(child, key, value, d); err != nil {
 				return err
@@ -93,12 +93,50 @@ func setChild(c *ike.ChildConfig, key, value string, d time.Duration) error {
 			return err
 		}
 		c.LocalTS = []ike.Selector{{From: a, To: a, PortTo: 65535}}
+	case "mode":
+		if c.Mode = ike.ModeTunnel; value == "transport" {
+			c.Mode = ike.ModeTransport
+		}
+		// Between the two hosts in either mode, so that both sides' selectors meet.
+		c.LocalTS, c.RemoteTS = dynamic(), dynamic()
+	case "ports":
+		return setPorts(c, value)
+	case "ah":
+		c.Proposals = nil
+		if value != "no" {
+			c.Proposals = []ike.ESPProposal{{Integs: []suite.Integ{suite.IntegHMACSHA2256128}, ESN: []bool{value == "esn"}}}
+		}
+	case "ipcomp":
+		c.IPComp = value == "yes"
 	case "pfs":
 		k, err := groups(value)
 		if err != nil {
 			return err
 		}
 		c.Proposals[0].KEs = k
+	}
+	return nil
+}
+
+func dynamic() []ike.Selector { return []ike.Selector{{Dynamic: true, PortTo: 65535}} }
+
+// setPorts limits a child to UDP: "1701-any" is port 1701 here and any there, "any-1701" the opposite.
+func setPorts(c *ike.ChildConfig, value string) error {
+	local, remote, _ := strings.Cut(value, "-")
+	for _, side := range []struct {
+		list []ike.Selector
+		port string
+	}{{c.LocalTS, local}, {c.RemoteTS, remote}} {
+		s := &side.list[0]
+		s.Proto = 17
+		if side.port == "any" {
+			continue
+		}
+		n, err := strconv.ParseUint(side.port, 10, 16)
+		if err != nil {
+			return err
+		}
+		s.PortFrom, s.PortTo = uint16(n), uint16(n)
 	}
 	return nil
 }

@@ -101,6 +101,10 @@ func (k *kernel) install(c ike.ChildSA) ike.Answer {
 		k.broken = append(k.broken, fmt.Sprintf("SPI %08x was installed without a reservation", c.SPIIn))
 	}
 	delete(k.reserved, c.SPIIn)
+	if c.AH {
+		// The model's packets are sealed by one key, which AH has not.
+		c.KeyIn, c.KeyOut = c.IntegIn, c.IntegOut
+	}
 	if spi, twice := k.sealed[string(c.KeyOut.Bytes())]; twice {
 		k.broken = append(k.broken, fmt.Sprintf("the outbound key of %08x is that of %08x", c.SPIOut, spi))
 	}
@@ -115,8 +119,36 @@ func (k *kernel) install(c ike.ChildSA) ike.Answer {
 	if c.Replaces != 0 {
 		how += fmt.Sprintf(" for %08x", c.Replaces)
 	}
-	k.host.say("installs %s %08x/%08x%s", c.Name, c.SPIIn, c.SPIOut, how)
+	k.host.say("installs %s %08x/%08x%s%s", c.Name, c.SPIIn, c.SPIOut, how, kindOf(&c))
 	return ike.Installed{}
+}
+
+// kindOf says what is not an ESP tunnel about a child.
+func kindOf(c *ike.ChildSA) string {
+	text := ""
+	if c.AH {
+		text += " AH " + c.Suite.Integ.String()
+	}
+	if c.CPIIn != 0 {
+		text += fmt.Sprintf(" IPComp %04x/%04x", c.CPIIn, c.CPIOut)
+	}
+	if c.Mode != ike.ModeTransport {
+		return text
+	}
+	text += " transport"
+	for i, s := range []ike.Selector{c.TSLocal[0], c.TSRemote[0]} {
+		if i == 1 {
+			text += " ==="
+		}
+		text += " " + s.From.String()
+		if s.Proto != 0 {
+			text += fmt.Sprintf("[%d/%d-%d]", s.Proto, s.PortFrom, s.PortTo)
+		}
+		if orig := [...]netip.Addr{c.OrigLocal, c.OrigRemote}[i]; orig.IsValid() {
+			text += " (the peer's " + orig.String() + ")"
+		}
+	}
+	return text
 }
 
 func (k *kernel) remove(q ike.Remove) ike.Answer {
