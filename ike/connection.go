@@ -157,6 +157,7 @@ type ChildConfig struct {
 	HostAccess          bool     // only a variable of Updown
 	NoPolicies          bool     // policies = no
 	IPComp              bool     // offered and accepted, never insisted on
+	SHA256Short         bool     // HMAC-SHA2-256 is truncated to 96 bits, as in a draft, though 128 are negotiated
 	CopyDF, CopyECN     bool
 	CopyDSCP            CopyDSCP
 	Inactivity          time.Duration // 0: none

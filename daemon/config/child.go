@@ -22,10 +22,11 @@ const minReplayWindow, maxReplayWindow = 32, 4096
 func (d *decoder) child(name string) *ike.ChildConfig {
 	c := &ike.ChildConfig{Name: name}
 	d.childRefusals()
-	c.Mode = ike.Mode(d.keyword("mode", 0, []string{"tunnel", "pass", "drop"}, map[string]string{
-		"transport": noTransport, "transport_proxy": noTransport, "beet": noTransport,
+	c.Mode = ike.Mode(d.keyword("mode", 0, []string{"tunnel", "pass", "drop", "transport"}, map[string]string{
+		"transport_proxy": noProxy, "beet": noBeet,
 	}))
-	c.Proposals = d.espProposals("esp_proposals")
+	c.Proposals = d.childProposals()
+	c.SHA256Short, c.IPComp = d.boolean("sha256_96", false), d.boolean("ipcomp", false)
 	c.LocalTS, c.RemoteTS = d.selectors("local_ts"), d.selectors("remote_ts")
 	d.lifeTime(c)
 	c.RekeyBytes, c.LifeBytes, c.RandBytes = d.volume("bytes", func(key string) (uint64, bool) { return d.bytesNumber(key) })
@@ -33,9 +34,7 @@ func (d *decoder) child(name string) *ike.ChildConfig {
 		return d.number(key, 0, 0, math.MaxInt64), d.s.Has(key)
 	})
 	c.ReplayWindow = d.replayWindow()
-	c.Start = ike.StartAction(d.keyword("start_action", 0, []string{"none", "start"}, map[string]string{
-		"trap": "acquiring SAs by traffic is not built yet", "trap|start": "acquiring SAs by traffic is not built yet",
-	}))
+	c.Start = ike.StartAction(d.keyword("start_action", 0, []string{"none", "start", "trap", "trap|start"}, nil))
 	if line, found := d.text("updown"); found && line != "" {
 		words, err := updown.Split(line)
 		switch {
@@ -49,7 +48,7 @@ func (d *decoder) child(name string) *ike.ChildConfig {
 	c.HostAccess = d.boolean("hostaccess", false)
 	c.CopyDF, c.CopyECN = d.boolean("copy_df", true), d.boolean("copy_ecn", true)
 	c.CopyDSCP = ike.CopyDSCP(d.keyword("copy_dscp", 0, []string{"out", "in", "yes", "no"}, nil))
-	if c.Mode != ike.ModeTunnel {
+	if c.Mode.Shunt() {
 		d.shunt(c)
 	}
 	return c
@@ -57,13 +56,10 @@ func (d *decoder) child(name string) *ike.ChildConfig {
 
 // childRefusals takes the options that only one value, or none, is built for.
 func (d *decoder) childRefusals() {
-	d.never("ah_proposals", "AH is not built: it does not pass a NAT (RFC 3715, Section 2.1)")
-	d.only("sha256_96", "no", "the truncation of a draft; peers have had 128 bits since RFC 4868")
 	d.only("policies", "yes", "policies are how packets find their SA here")
 	d.only("policies_fwd_out", "no", "there are no separate forward policies here")
 	d.only("dpd_action", "clear", "only clear is built")
 	d.only("close_action", "none", "only none is built")
-	d.only("ipcomp", "no", "IPComp is not built yet")
 	d.only("reqid", "0", "reqids are chosen by the daemon")
 	d.only("priority", "0", "policies are ordered by how specific they are")
 	d.only("tfc_padding", "0", "traffic flow confidentiality is not built yet")
@@ -86,9 +82,12 @@ func (d *decoder) childRefusals() {
 
 // shunt refuses what a policy without SAs cannot have.
 func (d *decoder) shunt(c *ike.ChildConfig) {
-	for _, key := range []string{"start_action"} {
-		if c.Start == ike.StartStart {
-			d.refuse(key, "a child of mode pass or drop has nothing to start: its policy is in force as long as it is loaded")
+	if c.Start != ike.StartNone {
+		d.refuse("start_action", "a child of mode pass or drop has nothing to start: its policy is in force as long as it is loaded")
+	}
+	for _, key := range []string{"ipcomp", "ah_proposals"} {
+		if d.s.Has(key) && d.s.Get(key) != "no" {
+			d.refuse(key, "a child of mode pass or drop protects nothing")
 		}
 	}
 	for _, ts := range append(append([]ike.Selector{}, c.LocalTS...), c.RemoteTS...) {

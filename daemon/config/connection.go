@@ -21,7 +21,8 @@ const (
 	noReauth    = "reauthentication is not built yet; rekey_time renews all keys"
 	noToken     = "keys and certificates on tokens are not built yet"
 	noCertFile  = "name the file in the list option instead (certs, cacerts, cacert)"
-	noTransport = "only tunnel, pass and drop are built"
+	noProxy = "the proxy mode of Mobile IPv6 is not built"
+	noBeet  = "BEET is not standardized for IKEv2"
 )
 
 // maxKeyingTries bounds keyingtries; 0 and %forever are without a bound.

@@ -68,7 +68,7 @@ func TestErrors(t *testing.T) {
 		{"connections {\n a {\n  pools = p\n }\n}", `t.conf:3: connections.a.pools: expected the name of a section in pools, found "p"`},
 		{"connections {\n a {\n  local-1 {\n }\n  local-2 {\n }\n }\n}", `t.conf:5: connections.a.local-2: refused: a second authentication round (RFC 4739) is not built yet`},
 		{"connections {\n a {\n  local {\n auth = eap\n }\n }\n}", `t.conf:4: connections.a.local.auth: "eap" is refused: EAP is not built yet`},
-		{"connections {\n a {\n children {\n b {\n mode = transport\n}\n}\n }\n}", `t.conf:5: connections.a.children.b.mode: "transport" is refused: only tunnel, pass and drop are built`},
+		{"connections {\n a {\n children {\n b {\n mode = beet\n}\n}\n }\n}", `t.conf:5: connections.a.children.b.mode: "beet" is refused: BEET is not standardized for IKEv2`},
 		{"connections {\n a {\n children {\n b {\n mode = drop\n}\n}\n }\n}", `t.conf:5: connections.a.children.b.mode: a child of mode pass or drop needs local_ts and remote_ts without dynamic`},
 		{"connections {\n a {\n children {\n b {\n life_time = 5m\n}\n}\n }\n}", `t.conf:5: connections.a.children.b.life_time: expected at least rekey_time (1h0m0s): else the child is closed before it is rekeyed, found 5m0s`},
 		{"connection {\n}", `t.conf:1: connection: unknown option, did you mean "connections"?`},

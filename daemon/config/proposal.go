@@ -55,8 +55,19 @@ func (d *decoder) ikeProposals(key string) []ike.IKEProposal {
 	return list
 }
 
-// espProposals returns proposals of a child.
-func (d *decoder) espProposals(key string) []ike.ESPProposal {
+// childProposals returns those of a child, of ESP or of AH.
+func (d *decoder) childProposals() []ike.ESPProposal {
+	if !d.s.Has("ah_proposals") {
+		return d.espProposals("esp_proposals", defaultESP(), (*transforms).checkESP)
+	}
+	if d.s.Has("esp_proposals") {
+		d.refuse("ah_proposals", "a child has either esp_proposals or ah_proposals: write two children")
+	}
+	return d.espProposals("ah_proposals", defaultAH(), (*transforms).checkAH)
+}
+
+// espProposals returns the proposals of one option.
+func (d *decoder) espProposals(key string, standard []ike.ESPProposal, check func(*transforms) string) []ike.ESPProposal {
 	values := d.texts(key)
 	if len(values) == 0 {
 		values = []string{"default"}
@@ -64,12 +75,12 @@ func (d *decoder) espProposals(key string) []ike.ESPProposal {
 	var list []ike.ESPProposal
 	for _, v := range values {
 		if v == "default" {
-			list = append(list, defaultESP()...)
+			list = append(list, standard...)
 			continue
 		}
 		t, why := parseTransforms(v)
 		if why == "" {
-			why = t.checkESP()
+			why = check(&t)
 		}
 		if why != "" {
 			d.refuse(key, "%s: %s", quote(v), why)
@@ -99,6 +110,11 @@ func defaultESP() []ike.ESPProposal {
 		{Encrs: defaultAEADs(), ESN: []bool{false}},
 		{Encrs: defaultCBCs(), Integs: defaultIntegs(), ESN: []bool{false}},
 	}
+}
+
+// defaultAH is "default" of AH.
+func defaultAH() []ike.ESPProposal {
+	return []ike.ESPProposal{{Integs: defaultIntegs(), ESN: []bool{false}}}
 }
 
 func defaultAEADs() []ike.EncrSpec {
@@ -297,4 +313,20 @@ func (t *transforms) checkESP() string {
 		t.esn = []bool{false}
 	}
 	return t.checkEncr()
+}
+
+// checkAH: there is nothing to encrypt with (RFC 4302).
+func (t *transforms) checkAH() string {
+	switch {
+	case len(t.encrs) > 0:
+		return "AH does not encrypt: an encryption algorithm belongs to esp_proposals"
+	case len(t.prfs) > 0:
+		return "a PRF belongs to the IKE SA's proposals"
+	case len(t.integs) == 0:
+		return "an integrity algorithm is missing (sha256, …)"
+	}
+	if len(t.esn) == 0 {
+		t.esn = []bool{false}
+	}
+	return ""
 }
