@@ -214,6 +214,8 @@ func (c Codec) append(dst []byte, m *Message) ([]byte, error) {
 	w.u8(uint8(m.Type))
 	w.u8(c.Dialect.number(m.Errno))
 	w.u8(uint8(m.SAType))
+	// Deviation: behind the length, set below, kernels have a count of references in the reserved octets. RFC 2367, Section 2.1 wants
+	// zeros.
 	w.zero(4)
 	w.u32(m.Seq)
 	w.u32(m.PID)
@@ -223,10 +225,11 @@ func (c Codec) append(dst []byte, m *Message) ([]byte, error) {
 		w.extensions(m)
 	}
 	n := len(w.b) - start
-	if n > MaxMessage {
-		return nil, &Error{EMSGSIZE, fmt.Errorf("message: %d octets, at most %d", n, MaxMessage)}
+	if n > MaxMessage && w.err == nil {
+		w.err = &Error{EMSGSIZE, fmt.Errorf("message: %d octets, at most %d", n, MaxMessage)}
 	}
 	if w.err != nil {
+		clear(w.b[start:]) // a key may be among them
 		return nil, w.err
 	}
 	w.o.PutUint16(w.b[start+4:], uint16(n/octetsInWord))
@@ -246,11 +249,11 @@ func (w *writer) inner(m *Message) {
 func (w *writer) extensions(m *Message) {
 	var done [maxExt]bool
 	one := func(t ExtType) {
-		if i := t.index(); i < 0 || done[i] || !m.Has(t) {
+		i := t.index()
+		if i < 0 || done[i] || !m.Has(t) {
 			return
-		} else {
-			done[i] = true
 		}
+		done[i] = true
 		w.ext(m, t)
 	}
 	for _, t := range m.Order {

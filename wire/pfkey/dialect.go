@@ -123,7 +123,7 @@ func (d Dialect) Number(t ExtType) uint16 {
 func (d Dialect) ext(number uint16) (t ExtType, ok bool) {
 	t = ExtType(number)
 	switch {
-	case number == 0:
+	case number == 0 || t >= linuxBase: // beyond all numbers, and before an addition could overflow
 		return 0, false
 	case t <= ExtSPIRange:
 		return t, true
