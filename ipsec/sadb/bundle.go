@@ -1,23 +1,13 @@
 // Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
 
 // A bundle is what a reqid names: the pairs that serve the same policies, of which one sends, and the packets that wait
-// while there is none. Packets are anybody's on the inner side; what waits is bounded in number, octets and time (HOSTILE
-// T-063).
+// while there is none.
 
 package sadb
 
 import (
 	"sync"
 	"sync/atomic"
-	"time"
-)
-
-const (
-	// maxHeld and maxHeldOctets bound what waits for one Acquire: T-063.
-	maxHeld       = 64
-	maxHeldOctets = 96 << 10
-	// acquireLife is how long an Acquire may take, and a reservation live: the larval life of Linux's and BSD's SADs.
-	acquireLife = int64(30 * time.Second)
 )
 
 // bundle is the pairs of one reqid.
@@ -33,9 +23,7 @@ type bundle struct {
 	pairs     []*Pair    // whose outbound half lives, in order of installation
 	acquiring bool
 	flow      Flow
-	octets    []byte // the packets held, one behind the other; empty where none is
-	lens      []int
-	listed    bool // stands in db.holders
+	waiting   waiting
 }
 
 // join adds a pair; it sends from now on unless it is standby and another sends.
@@ -117,21 +105,8 @@ func (b *bundle) keep(f *Flow, pkt []byte) (held Held, dropped int, ask bool) {
 	if b.sending.Load() != nil {
 		return Ready, 0, false
 	}
-	if b.octets == nil {
-		b.octets, b.lens = make([]byte, 0, maxHeldOctets), make([]int, 0, maxHeld)
-	}
-	for len(b.lens) == maxHeld || len(b.octets)+len(pkt) > maxHeldOctets { // the oldest goes first
-		n := b.lens[0]
-		b.octets = append(b.octets[:0], b.octets[n:]...)
-		b.lens = append(b.lens[:0], b.lens[1:]...)
-		dropped++
-	}
-	b.octets = append(b.octets, pkt...)
-	b.lens = append(b.lens, len(pkt))
-	if !b.listed {
-		b.listed = true
-		b.db.list(b)
-	}
+	dropped = b.waiting.keep(pkt)
+	b.db.list(b, &b.waiting)
 	if b.acquiring {
 		return Kept, dropped, false
 	}
@@ -147,37 +122,20 @@ func (b *bundle) due(int64) { b.drop() }
 func (b *bundle) drop() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	n := len(b.lens)
 	b.acquiring = false
-	b.octets, b.lens = nil, nil
+	n := b.waiting.clear()
 	b.db.heldDropped.Add(uint64(n))
 	return n
 }
 
-// release moves held packets into buf, as many as fit, and calls f for each.
 func (b *bundle) release(buf []byte, most int, f func(pkt []byte)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.lens) == 0 {
-		b.listed = false
-		b.db.unlist(b)
+	if len(b.waiting.lens) > 0 && b.sending.Load() == nil {
 		return
 	}
-	if b.sending.Load() == nil {
-		return
-	}
-	off, n := 0, 0
-	for n < len(b.lens) && n < most && off+b.lens[n] <= len(buf) {
-		copy(buf[off:], b.octets[off:off+b.lens[n]])
-		f(buf[off : off+b.lens[n]])
-		off += b.lens[n]
-		n++
-	}
-	b.octets = append(b.octets[:0], b.octets[off:]...)
-	b.lens = append(b.lens[:0], b.lens[n:]...)
-	if len(b.lens) == 0 {
-		b.octets, b.lens, b.listed = nil, nil, false
-		b.db.unlist(b)
+	if b.waiting.move(buf, most, f) {
+		b.db.unlist(b, &b.waiting)
 	}
 }
 
@@ -193,7 +151,7 @@ const (
 	Ready
 )
 
-func (b *bundle) acquireNotice(n *Notice) bool {
+func (b *bundle) tell(_ uint32, n *Notice) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.acquiring || b.sending.Load() != nil {

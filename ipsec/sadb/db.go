@@ -18,9 +18,11 @@ import (
 )
 
 const (
-	defaultSlotBits          = 15
+	defaultSlotBits          = 18
 	minSlotBits, maxSlotBits = 4, 20
-	defaultMTU               = 1500
+	// firstSlotBits is where the slots begin: 4 KiB for the few SAs of a client.
+	firstSlotBits = 9
+	defaultMTU    = 1500
 	// quarantine: an SPI is not used again so soon that packets under its old keys are still on their way.
 	quarantine = int64(120 * time.Second)
 	// maxRetired bounds the SPIs in quarantine: 2,000 rekeys a second.
@@ -33,8 +35,12 @@ const (
 type Config struct {
 	// Rand draws SPIs and seeds the IVs of CBC. crypto/rand.Reader, but in tests.
 	Rand io.Reader
-	// SlotBits: inbound SAs and reservations may take three quarters of 2^SlotBits; 4 to 20, zero: 15.
+	// SlotBits: pairs and their reservations may take three quarters of 2^SlotBits; 4 to 20, zero: 18. Memory is taken as
+	// they come.
 	SlotBits int
+	// SPIPerDestination has two single SAs of one protocol with one SPI live beside each other if their destinations
+	// differ (RFC 4301, Section 4.1; Linux). Without it the protocol and the SPI are the key (FreeBSD).
+	SPIPerDestination bool
 	// MTU is the size in octets of the largest outer IP packet before a path says less; zero: 1500.
 	MTU int
 }
@@ -42,11 +48,16 @@ type Config struct {
 // DB is one SAD and one SPD.
 type DB struct {
 	base  time.Time
-	rand  io.Reader // under mu
+	rand  io.Reader // with a lock of its own
 	mtu   int
-	slots []atomic.Pointer[Pair]
-	mask  uint32
+	slots atomic.Pointer[slots]
 	spd   atomic.Pointer[root]
+
+	maxSlots int
+	perDst   bool
+	sad      [shards]shard    // single SAs
+	sets     [shards]setShard // of single SAs
+	singles  atomic.Int64     // how many there are, reservations too
 
 	heldDropped atomic.Uint64
 	anyHeld     atomic.Bool
@@ -63,13 +74,20 @@ type DB struct {
 	retired  map[uint32]struct{}
 	queueOut []retiredSPI
 	timers   timers
+	serial   uint64                // of the last single SA or policy
+	remotes  map[remoteKey]*Single // outbound single SAs in UDP, by where they send
+	still    map[uint64]bool       // owners whose SAs do not follow
+	entries  map[entryKey]*policy  // SPDEntries by their selectors
+	traps    map[trapKey]*trap     // unanswered Acquires of SPDEntries
+	unique   uint32                // the reqid picked last for level unique
+	seen     int64                 // the latest Tick
+	asked    uint32                // Seq of the last one
 
-	noteMu     sync.Mutex // protects the rest; the innermost lock
-	queue      []*notifier
-	larvalGone []Notice
-	holders    []*bundle // that hold packets
-	notifiers  int
-	pending    atomic.Bool
+	noteMu  sync.Mutex // protects the rest; the innermost lock
+	queue   noteQueue
+	gone    []Notice // of who is gone
+	holders []holder // that hold packets
+	pending atomic.Bool
 }
 
 // larval is a reservation.
@@ -97,9 +115,14 @@ func New(now time.Time, c Config) (*DB, error) {
 			c.SlotBits, minSlotBits, maxSlotBits, c.MTU, FloorV4)
 	}
 	db := &DB{
-		base: now, rand: c.Rand, mtu: c.MTU, slots: make([]atomic.Pointer[Pair], 1<<c.SlotBits), mask: 1<<c.SlotBits - 1,
+		base: now, rand: &lockedReader{r: c.Rand}, mtu: c.MTU, maxSlots: 1 << c.SlotBits, perDst: c.SPIPerDestination,
 		out: map[uint32]*Sender{}, larval: map[uint32]*larval{}, bundles: map[uint32]*bundle{}, policies: map[PolicyID]*policy{},
-		paths: map[netip.AddrPort]*path{}, retired: map[uint32]struct{}{},
+		paths: map[netip.AddrPort]*path{}, retired: map[uint32]struct{}{}, remotes: map[remoteKey]*Single{}, still: map[uint64]bool{},
+		entries: map[entryKey]*policy{}, traps: map[trapKey]*trap{},
+	}
+	db.slots.Store(newSlots(1 << min(c.SlotBits, firstSlotBits)))
+	for i := range db.sad {
+		db.sad[i].sas, db.sets[i].sets = map[saKey]*Single{}, map[setKey]*set{}
 	}
 	db.spd.Store(newRoot())
 	return db, nil
@@ -107,7 +130,7 @@ func New(now time.Time, c Config) (*DB, error) {
 
 // Inbound finds the pair of a packet. RFC 4303, Section 3.4.2: a packet without one is dropped by the caller.
 func (db *DB) Inbound(spi uint32) *Pair {
-	p := db.slots[spi&db.mask].Load()
+	p := db.slots.Load().at(spi).Load()
 	if p == nil || p.spiIn != spi {
 		return nil
 	}
@@ -121,7 +144,7 @@ func (db *DB) Reserve(now time.Time, reqid uint32) (spi, newReqid uint32, err er
 	defer db.mu.Unlock()
 	at := db.Clock(now)
 	db.forgetRetired(at)
-	if db.live+len(db.larval) >= len(db.slots)/4*3 || len(db.retired) >= maxRetired {
+	if len(db.retired) >= maxRetired || !db.slotFree() {
 		return 0, 0, ErrNoSPI
 	}
 	if spi, err = db.draw(); err != nil {
@@ -132,7 +155,7 @@ func (db *DB) Reserve(now time.Time, reqid uint32) (spi, newReqid uint32, err er
 	}
 	l := &larval{spi: spi, bundle: db.bundle(reqid)}
 	l.bundle.refs++
-	db.larval[spi&db.mask] = l
+	db.larval[db.slots.Load().index(spi)] = l
 	db.timers.start(&l.timer, at+acquireLife, l)
 	return spi, reqid, nil
 }
@@ -145,9 +168,9 @@ func (db *DB) draw() (uint32, error) {
 			return 0, fmt.Errorf("SPI: %w", err)
 		}
 		spi := binary.BigEndian.Uint32(b[:])
-		slot := spi & db.mask
+		t := db.slots.Load()
 		_, old := db.retired[spi]
-		if spi >= esp.MinSPI && !old && db.slots[slot].Load() == nil && db.larval[slot] == nil {
+		if spi >= esp.MinSPI && !old && t.at(spi).Load() == nil && db.larval[t.index(spi)] == nil && !db.taken(spi) {
 			return spi, nil
 		}
 	}
@@ -156,18 +179,14 @@ func (db *DB) draw() (uint32, error) {
 
 // due: nobody has installed it.
 func (l *larval) due(now int64) {
-	db := l.bundle.db
-	reqid := l.bundle.reqid
+	db, reqid := l.bundle.db, l.bundle.reqid
 	db.releaseLarval(l, now)
-	db.noteMu.Lock()
-	defer db.noteMu.Unlock()
-	db.larvalGone = append(db.larvalGone, Notice{Kind: Larval, Reqid: reqid, SPIIn: l.spi})
-	db.pending.Store(true)
+	db.tellLater(Notice{Kind: Larval, Reqid: reqid, SPIIn: l.spi})
 }
 
 func (db *DB) releaseLarval(l *larval, now int64) {
 	db.timers.stop(&l.timer)
-	delete(db.larval, l.spi&db.mask)
+	delete(db.larval, db.slots.Load().index(l.spi))
 	db.retire(l.spi, now)
 	db.unref(l.bundle)
 }
@@ -189,7 +208,7 @@ func (db *DB) bundle(reqid uint32) *bundle {
 	b := db.bundles[reqid]
 	if b == nil {
 		b = &bundle{db: db, reqid: reqid}
-		b.note.bundle = b
+		b.note.who = b
 		db.bundles[reqid] = b
 		db.room(1)
 	}

@@ -18,7 +18,7 @@ func (db *DB) Install(now time.Time, c Child) error {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	at := db.Clock(now)
-	l := db.larval[c.SPIIn&db.mask]
+	l := db.larval[db.slots.Load().index(c.SPIIn)]
 	if l == nil || l.spi != c.SPIIn {
 		return ErrReservation
 	}
@@ -37,7 +37,7 @@ func (db *DB) Install(now time.Time, c Child) error {
 	}
 	// Nothing fails from here on. The pair takes over the reservation's reference to the bundle.
 	db.timers.stop(&l.timer)
-	delete(db.larval, c.SPIIn&db.mask)
+	delete(db.larval, db.slots.Load().index(c.SPIIn))
 	p.endpoint.Store(db.placeAt(c.Endpoint))
 	db.linkOut(&p.Sender)
 	db.live++
@@ -45,7 +45,7 @@ func (db *DB) Install(now time.Time, c Child) error {
 	p.schedule(at)
 	db.timers.stop(&p.bundle.timer)
 	p.bundle.join(p)
-	db.slots[p.spiIn&db.mask].Store(p)
+	db.slots.Load().at(p.spiIn).Store(p)
 	return nil
 }
 
@@ -61,7 +61,7 @@ func (db *DB) pair(at int64, c *Child, b *bundle) (*Pair, error) {
 	}
 	p.core.db, p.core.pair, p.proto, p.mode, p.suite, p.added = db, p, c.Proto, c.Mode, c.Suite, at
 	p.lim, p.CopyDF, p.CopyECN, p.DSCP = boundsOf(at, c.Limits), c.CopyDF, c.CopyECN, c.DSCP
-	p.note.core = &p.core
+	p.note.who = &p.core
 	p.Sender.core, p.Receiver.core, p.Sender.spi, p.Receiver.spi = &p.core, &p.core, c.SPIOut, c.SPIIn
 	p.sequenced()
 	var err error
@@ -156,7 +156,7 @@ func (db *DB) Remove(now time.Time, spiIn uint32, onlyOut bool) Usage {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	at := db.Clock(now)
-	if l := db.larval[spiIn&db.mask]; l != nil && l.spi == spiIn {
+	if l := db.larval[db.slots.Load().index(spiIn)]; l != nil && l.spi == spiIn {
 		db.releaseLarval(l, at)
 		return Usage{}
 	}
@@ -174,7 +174,7 @@ func (db *DB) Remove(now time.Time, spiIn uint32, onlyOut bool) Usage {
 		return p.usage()
 	}
 	p.closeState(stateInClosed)
-	db.slots[spiIn&db.mask].Store(nil)
+	db.slots.Load().at(spiIn).Store(nil)
 	db.timers.stop(&p.timer)
 	db.retire(spiIn, at)
 	db.live--
@@ -223,8 +223,9 @@ func (db *DB) Query(spiIn uint32) (Usage, bool) {
 
 // List calls f for every pair until it returns false.
 func (db *DB) List(f func(Info) bool) {
-	for i := range db.slots {
-		if p := db.slots[i].Load(); p != nil && !f(p.info()) {
+	t := db.slots.Load()
+	for i := range t.pairs {
+		if p := t.pairs[i].Load(); p != nil && !f(p.info()) {
 			return
 		}
 	}

@@ -36,11 +36,15 @@ func (r *Receiver) heard(a *Arrival) {
 	if a.Raw || !ep.UDP() {
 		return // without UDP there is no mapping that could move
 	}
-	if a.From == ep.Remote && !m.told.IsValid() {
+	expected := ep.Remote
+	if r.single != nil {
+		expected = *r.single.source.Load()
+	}
+	if a.From == expected && !m.told.IsValid() {
 		return
 	}
 	m.latest, m.arrived = a.From, a.To
-	if a.From == ep.Remote || a.From == m.told && r.now-m.toldAt < again {
+	if a.From == expected || a.From == m.told && r.now-m.toldAt < again {
 		return
 	}
 	m.told, m.toldAt = a.From, r.now

@@ -1,11 +1,10 @@
 // Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
 
-// Notices: what the data plane saw and the daemon must know. Each SA and each bundle has one set of pending bits and stands
-// in the queue at most once, so that the queue is as long as there are SAs, nothing is lost, and no packet allocates.
+// Notices: what the data plane saw and the daemon must know. Each SA, bundle, policy and Acquire has one set of pending bits
+// and stands in the queue at most once, so that the queue is as long as there are of these, nothing is lost, and no packet
+// allocates.
 
 package sadb
-
-import "slices"
 
 // The bits of a notifier.
 const (
@@ -16,34 +15,87 @@ const (
 	noteAcquire
 )
 
-// notifier is the pending notices of one pair or bundle. Under db.noteMu.
+// notifier is the pending notices of one teller. Under db.noteMu.
 type notifier struct {
 	bits   uint32
 	queued bool
-	core   *core
-	bundle *bundle
+	who    teller
 }
 
-// post adds a bit. It may be called with any lock of a pair or bundle held.
+// teller makes the notice of one bit; false: there is nothing to tell after all. It is called without locks.
+type teller interface {
+	tell(bit uint32, n *Notice) bool
+}
+
+// noteQueue is a ring with room for every notifier there is.
+type noteQueue struct {
+	ring    []*notifier // a power of two
+	first   int
+	n       int
+	members int
+}
+
+const firstRing = 64
+
+// fit makes the ring large enough for need, and smaller where it is eight times too large.
+func (q *noteQueue) fit(need int) {
+	size := max(len(q.ring), firstRing)
+	for size < need {
+		size *= 2
+	}
+	for size > firstRing && size >= 8*need {
+		size /= 2
+	}
+	if size == len(q.ring) {
+		return
+	}
+	ring := make([]*notifier, size)
+	for i := range q.n {
+		ring[i] = q.ring[(q.first+i)&(len(q.ring)-1)]
+	}
+	q.ring, q.first = ring, 0
+}
+
+func (q *noteQueue) push(n *notifier) {
+	if q.n == len(q.ring) { // some that are gone still stand in it
+		q.fit(q.n + 1)
+	}
+	q.ring[(q.first+q.n)&(len(q.ring)-1)] = n
+	q.n++
+}
+
+func (q *noteQueue) pop() {
+	q.ring[q.first] = nil
+	q.first = (q.first + 1) & (len(q.ring) - 1)
+	q.n--
+}
+
+// post adds a bit. It may be called with any lock held but noteMu.
 func (db *DB) post(n *notifier, bit uint32) {
 	db.noteMu.Lock()
 	defer db.noteMu.Unlock()
 	n.bits |= bit
 	if !n.queued {
 		n.queued = true
-		db.queue = append(db.queue, n)
+		db.queue.push(n)
 	}
 	db.pending.Store(true)
 }
 
-// room makes sure that post does not allocate with one more notifier. Under db.mu.
+// room makes sure that post does not allocate with that many notifiers more or, negative, less.
 func (db *DB) room(more int) {
 	db.noteMu.Lock()
 	defer db.noteMu.Unlock()
-	db.notifiers += more
-	if need := db.notifiers - len(db.queue); need > 0 {
-		db.queue = slices.Grow(db.queue, need)
-	}
+	db.queue.members += more
+	db.queue.fit(max(db.queue.members, db.queue.n))
+}
+
+// tellLater queues a notice that is made already.
+func (db *DB) tellLater(n Notice) {
+	db.noteMu.Lock()
+	defer db.noteMu.Unlock()
+	db.gone = append(db.gone, n)
+	db.pending.Store(true)
 }
 
 // Pending reports, at the price of one atomic load, whether Notices has something. Ask after every batch and after
@@ -51,55 +103,51 @@ func (db *DB) room(more int) {
 func (db *DB) Pending() bool { return db.pending.Load() }
 
 // Notices moves pending notices into dst and returns how many. No notice is ever lost: those of one kind and SA are
-// one until they are fetched. Notices of a pair that was removed are not told.
+// one until they are fetched. Notices of an SA that was removed are not told. What follows from a notice for single SAs
+// (the end at a hard limit, another endpoint) is done here.
 func (db *DB) Notices(dst []Notice) int {
 	n := 0
 	for n < len(dst) {
-		who, bit := db.take()
-		if who == nil {
+		who, bit, ok := db.take(&dst[n])
+		if !ok {
 			break
 		}
-		if db.notice(who, bit, &dst[n]) {
+		if who == nil || who.tell(bit, &dst[n]) {
 			n++
 		}
 	}
 	return n
 }
 
-// take removes one pending bit, the oldest notifier first.
-func (db *DB) take() (*notifier, uint32) {
+// take removes one pending bit, the oldest notifier first, or fills n with what is made already.
+func (db *DB) take(n *Notice) (who teller, bit uint32, ok bool) {
 	db.noteMu.Lock()
 	defer db.noteMu.Unlock()
-	if len(db.larvalGone) > 0 {
-		return &notifier{}, 0
+	if len(db.gone) > 0 {
+		*n = db.gone[0]
+		db.gone = db.gone[1:]
+		return nil, 0, true
 	}
-	for len(db.queue) > 0 {
-		who := db.queue[0]
-		if who.bits != 0 {
-			bit := who.bits & -who.bits
-			who.bits &^= bit
-			return who, bit
+	for db.queue.n > 0 {
+		q := db.queue.ring[db.queue.first]
+		if q.bits != 0 {
+			bit := q.bits & -q.bits
+			q.bits &^= bit
+			return q.who, bit, true
 		}
-		who.queued = false
-		copy(db.queue, db.queue[1:]) // the capacity must stay
-		db.queue[len(db.queue)-1] = nil
-		db.queue = db.queue[:len(db.queue)-1]
+		q.queued = false
+		db.queue.pop()
 	}
 	db.pending.Store(false)
-	return nil, 0
+	return nil, 0, false
 }
 
-// notice makes the notice of one bit; false: there is nothing to tell after all.
-func (db *DB) notice(who *notifier, bit uint32, n *Notice) bool {
-	if bit == 0 {
-		return db.larvalNotice(n)
-	}
-	if who.bundle != nil {
-		return who.bundle.acquireNotice(n)
-	}
-	c := who.core
+func (c *core) tell(bit uint32, n *Notice) bool {
 	if c.state.Load()&(stateOutClosed|stateInClosed) == stateOutClosed|stateInClosed {
 		return false
+	}
+	if c.single != nil {
+		return c.single.tell(bit, n)
 	}
 	p := c.pair
 	*n = Notice{Reqid: p.reqid, SPIIn: p.spiIn}
@@ -113,16 +161,5 @@ func (db *DB) notice(who *notifier, bit uint32, n *Notice) bool {
 	case noteHard:
 		n.Kind, n.Hard = Expire, true
 	}
-	return true
-}
-
-func (db *DB) larvalNotice(n *Notice) bool {
-	db.noteMu.Lock()
-	defer db.noteMu.Unlock()
-	if len(db.larvalGone) == 0 {
-		return false
-	}
-	*n = db.larvalGone[0]
-	db.larvalGone = db.larvalGone[1:]
 	return true
 }

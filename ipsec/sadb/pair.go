@@ -23,6 +23,13 @@ const (
 	seqSoft = 1 << 31
 	// gcmHard: NIST SP 800-38D, Section 8.3 allows 2^32 packets under one key; with ESN the counter would go on.
 	gcmHard = 1 << 32
+	// desSoft and desHard: blocks of 64 bits under one key begin to collide at 2^32 of them (Sweet32, HOSTILE T-090); an eighth of
+	// that is the end.
+	desSoft = 1 << 31
+	desHard = 1 << 32
+	// The algorithms that have limits of their own: GMAC repeats no nonce, DES has small blocks.
+	gmacFirst, gmacLast suite.Integ = 9, 11
+	tripleDES           suite.Encr  = 3
 )
 
 // The bits of core.state.
@@ -30,6 +37,7 @@ const (
 	stateDead      = 1 << iota // a hard limit was reached
 	stateOutClosed             // nothing is sealed any more
 	stateInClosed              // nothing is opened any more
+	stateLarval                // a single SA without keys
 )
 
 // core is what the two halves of a pair share, and what a single SA is beside its keys.
@@ -85,12 +93,18 @@ func orNone(n uint64) uint64 {
 // sequenced sets the limits that cannot be switched off: see Child.
 func (c *core) sequenced() {
 	c.seqSoft, c.seqHard = math.MaxUint64, math.MaxUint64
-	counted := c.suite.Encr == suite.EncrAESGCM16
+	if c.proto == ProtoIPComp {
+		return // it has no numbers and no key
+	}
+	counted := c.suite.Encr.AEAD() && c.suite.Encr != suite.EncrChaCha20Poly1305 || c.proto == ProtoAH && c.suite.Integ >= gmacFirst && c.suite.Integ <= gmacLast
 	if !c.suite.ESN || counted {
 		c.seqSoft = seqSoft
 	}
 	if counted {
 		c.seqHard = gcmHard
+	}
+	if c.suite.Encr == tripleDES {
+		c.lim.softBytes, c.lim.hardBytes = min(c.lim.softBytes, desSoft), min(c.lim.hardBytes, desHard)
 	}
 }
 
@@ -136,6 +150,11 @@ func (c *core) end() {
 
 // closeState sets bits of state; what is in flight under a lock finishes.
 func (c *core) closeState(bits uint32) { c.state.Or(bits) }
+
+// Ended reports whether a hard limit was reached or the SA removed.
+func (c *core) Ended() bool {
+	return c.state.Load() != 0
+}
 
 // Endpoint is where it sends now.
 func (c *core) Endpoint() Endpoint { return c.endpoint.Load().Endpoint }
@@ -186,6 +205,12 @@ func (p *Pair) HeadIn() int { return p.Receiver.Head() }
 // Out and In are the halves.
 func (p *Pair) Out() *Sender  { return &p.Sender }
 func (p *Pair) In() *Receiver { return &p.Receiver }
+
+// Reqid is what the pair's policies are found by, and what it has in common with the pairs that replace it.
+func (p *Pair) Reqid() uint32 { return p.reqid }
+
+// Sending is the pair that seals for this one's reqid now, itself or another; nil: there is none any more.
+func (p *Pair) Sending() *Pair { return p.bundle.sending.Load() }
 
 // CPI are the compression parameter indexes of the two directions; zero: no compression.
 func (p *Pair) CPI() (in, out uint16) { return p.cpiIn, p.cpiOut }

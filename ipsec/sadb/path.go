@@ -103,7 +103,7 @@ func (e *Endpoint) overhead() int {
 		n = 40
 	}
 	if e.UDP() {
-		n += 8
+		n += 8 + e.Encap.Overhead()
 	}
 	return n
 }

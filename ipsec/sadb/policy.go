@@ -43,19 +43,12 @@ func (db *DB) AddPolicy(p Policy) (PolicyID, error) {
 
 // insert places a policy and counts its reference to the bundle.
 func (db *DB) insert(q *policy) error {
-	if len(db.policies) >= maxPolicies {
-		return ErrTooMany
-	}
-	if err := q.build(); err != nil {
+	if err := db.exchange(nil, q); err != nil {
 		return err
 	}
-	db.policyID++
-	q.id = db.policyID
-	db.policies[q.id] = q
 	if q.bundle != nil {
 		q.bundle.refs++
 	}
-	db.spd.Store(db.spd.Load().with(q))
 	return nil
 }
 
@@ -71,7 +64,7 @@ func (db *DB) removePolicy(q *policy) {
 func (db *DB) RemovePolicy(id PolicyID) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	if q := db.policies[id]; q != nil && q.class != classChild {
+	if q := db.policies[id]; q != nil && q.class != classChild && q.entry == nil {
 		db.removePolicy(q)
 	}
 }
@@ -126,10 +119,13 @@ func (m *Match) Sending() *Pair {
 
 // Hold keeps a copy of a packet whose policy has no SA, and asks for one (Acquire). dropped is how many older ones went for it.
 func (m *Match) Hold(now int64, f *Flow, pkt []byte) (held Held, dropped int) {
-	if m.bundle == nil {
-		return Refused, 0
+	switch {
+	case m.bundle != nil:
+		return m.bundle.hold(now, f, pkt)
+	case m.policy != nil:
+		return m.policy.hold(now, f, pkt)
 	}
-	return m.bundle.hold(now, f, pkt)
+	return Refused, 0
 }
 
 // acquiring starts the life of an Acquire.
@@ -137,23 +133,6 @@ func (db *DB) acquiring(now int64, b *bundle) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	db.timers.start(&b.timer, now+acquireLife, b)
-}
-
-// list notes that b holds packets; b.mu is held, so that who releases after an Install finds them.
-func (db *DB) list(b *bundle) {
-	db.noteMu.Lock()
-	defer db.noteMu.Unlock()
-	db.holders = append(db.holders, b)
-	db.anyHeld.Store(true)
-}
-
-func (db *DB) unlist(b *bundle) {
-	db.noteMu.Lock()
-	defer db.noteMu.Unlock()
-	if i := slices.Index(db.holders, b); i >= 0 {
-		db.holders = slices.Delete(db.holders, i, i+1)
-	}
-	db.anyHeld.Store(len(db.holders) > 0)
 }
 
 // AcquireFailed says that no child came of an Acquire: the packets held for reqid are dropped, and the next packet may
@@ -166,23 +145,3 @@ func (db *DB) AcquireFailed(reqid uint32) {
 		b.drop()
 	}
 }
-
-// Release calls f with held packets that have an SA now, at most most of them, in buf. f must not call DB.
-func (db *DB) Release(buf []byte, most int, f func(pkt []byte)) {
-	if !db.anyHeld.Load() {
-		return
-	}
-	db.noteMu.Lock()
-	holders := slices.Clone(db.holders)
-	db.noteMu.Unlock()
-	for _, b := range holders {
-		b.release(buf, most, func(pkt []byte) {
-			f(pkt)
-			buf = buf[len(pkt):]
-			most--
-		})
-	}
-}
-
-// HeldDropped is how many held packets were dropped because no SA came.
-func (db *DB) HeldDropped() uint64 { return db.heldDropped.Load() }

@@ -8,6 +8,7 @@ package sadb
 import (
 	"net/netip"
 	"sync"
+	"sync/atomic"
 
 	"github.com/natterjack/natterjack/ipsec/esp"
 )
@@ -17,10 +18,11 @@ type Receiver struct {
 	*core
 	spi   uint32
 	mu    sync.Mutex
-	opn   *esp.Opener // under mu
-	now   int64       // under mu
-	count tally       // written under mu
-	peer  mapping     // under mu
+	opn   *esp.Opener   // under mu
+	now   int64         // under mu
+	count tally         // written under mu
+	top   atomic.Uint64 // the highest number opened, as of the last EndOpen
+	peer  mapping       // under mu
 }
 
 // SPI is the one in its packets.
@@ -99,11 +101,19 @@ func (r *Receiver) firstUse() {
 }
 
 // seq is the highest number received.
-func (r *Receiver) seq() uint64 { return r.opn.Top() }
+func (r *Receiver) seq() uint64 {
+	switch {
+	case r.opn != nil:
+		return r.opn.Top()
+	}
+	return 0
+}
 
 // EndOpen gives the half back and tells of a soft limit.
 func (r *Receiver) EndOpen() {
-	soft := r.seq() >= r.seqSoft || r.soft(&r.count, r.now)
+	top := r.seq()
+	r.top.Store(top)
+	soft := top >= r.seqSoft || r.soft(&r.count, r.now)
 	r.mu.Unlock()
 	if soft {
 		r.tellSoft()

@@ -67,6 +67,10 @@ func (s *Sender) may(n int, dummy bool) bool {
 // account counts a packet that was sealed.
 func (s *Sender) account(n int, dummy bool) {
 	s.count.last.Store(s.now)
+	if s.single != nil && s.usedAt.Load() == 0 {
+		s.usedAt.Store(s.now)
+		s.db.post(&s.note, noteFirst)
+	}
 	if dummy {
 		return
 	}
@@ -76,7 +80,13 @@ func (s *Sender) account(n int, dummy bool) {
 }
 
 // seq is the number of the last packet sealed.
-func (s *Sender) seq() uint64 { return s.sealer.Seq() }
+func (s *Sender) seq() uint64 {
+	switch {
+	case s.sealer != nil:
+		return s.sealer.Seq()
+	}
+	return 0
+}
 
 // EndSeal gives the half back and tells of a soft limit.
 func (s *Sender) EndSeal() {

@@ -20,7 +20,8 @@ const (
 	// maxRules of one policy: selectors times prefixes. A range of IPv6 can need 254 prefixes.
 	maxRules = 4096
 	// maxPolicies bounds the SPD: 2^16 clients of a gateway with a few selectors each.
-	maxPolicies = 1 << 18
+	// and what 2^18 clients of PF_KEY's need in three directions.
+	maxPolicies = 1 << 20
 )
 
 // class is the order between policies of different origin.
@@ -29,10 +30,17 @@ type class uint8
 const (
 	classBypass class = iota
 	classChild
+	classEntry // SPDEntries: Out
 	classTrap
 	classDiscard
-	classes
+	classOuts    // so many are for what is sent
+	classIn      = classOuts
+	classForward = classOuts + 1
+	classes      = classOuts + 2
 )
+
+// byPriority: the policies of the class are in order of priority and age, not of prefixes.
+func (c class) byPriority() bool { return c == classEntry || c >= classOuts }
 
 // policy is one entry as it was added.
 type policy struct {
@@ -44,6 +52,10 @@ type policy struct {
 	rules         []placed
 	refs          int // children that brought it
 	name          string
+	age           uint64
+	priority      uint32
+	db            *DB
+	entry         *entry // of an SPDEntry
 }
 
 // rule is one local and one remote selector of a policy under one remote prefix. Immutable.
@@ -116,11 +128,14 @@ func (s *span) common() int {
 
 // order: see Policy.
 func (r *rule) order(o *rule) int {
+	if r.p.class.byPriority() {
+		return cmp.Or(cmp.Compare(r.p.priority, o.p.priority), cmp.Compare(r.p.age, o.p.age))
+	}
 	return cmp.Or(
 		cmp.Compare(o.bits, r.bits),
 		cmp.Compare(o.protoRank(), r.protoRank()),
 		cmp.Compare(o.portRank(), r.portRank()),
-		cmp.Compare(r.p.id, o.p.id),
+		cmp.Compare(r.p.age, o.p.age),
 	)
 }
 
@@ -185,36 +200,63 @@ type Match struct {
 	// before the one that it met: it must not leave in clear then (RFC 4301, Section 7).
 	Hidden bool
 	bundle *bundle
+	policy *policy // an SPDEntry that protects
 }
 
-// match finds the first policy of f. It allocates nothing.
-func (r *root) match(f *Flow) Match {
-	addr := f.Remote.Addr(f.V6)
-	var m Match
-	for c := range r.tables {
+// match finds the first policy of a flow that is sent. It allocates nothing.
+func (r *root) match(f *Flow) (m Match) {
+	for c := class(0); c < classOuts; c++ {
 		if !r.used[c] {
 			continue
 		}
-		pfx := netip.PrefixFrom(addr, addr.BitLen())
-		for {
-			at, l, ok := r.tables[c].LookupPrefixLPM(pfx)
-			if !ok {
-				break
-			}
-			if p := l.first(f, &m); p != nil {
-				m.Action, m.bundle = p.action, p.bundle
-				return m
-			}
-			if at.Bits() == 0 {
-				break
-			}
-			pfx = netip.PrefixFrom(addr, at.Bits()-1).Masked()
+		p, hidden := r.first(c, f)
+		m.Hidden = m.Hidden || hidden
+		if p == nil {
+			continue
 		}
+		m.Action, m.bundle = p.action, p.bundle
+		if p.entry != nil && p.action == Protect {
+			m.policy = p
+		}
+		return m
 	}
 	return m
 }
 
-func (l *leaf) first(f *Flow, m *Match) *policy {
+// first finds the first policy of a class; hidden: there is one in front of it that a fragment's ports might have met,
+// and that does not bypass.
+func (r *root) first(c class, f *Flow) (p *policy, hidden bool) {
+	addr := f.Remote.Addr(f.V6)
+	pfx := netip.PrefixFrom(addr, addr.BitLen())
+	var found, veiled *rule
+	for {
+		at, l, ok := r.tables[c].LookupPrefixLPM(pfx)
+		if !ok {
+			break
+		}
+		got, veil := l.first(f)
+		found, veiled = earlier(found, got), earlier(veiled, veil)
+		if at.Bits() == 0 || found != nil && !c.byPriority() { // the longest prefix goes first
+			break
+		}
+		pfx = netip.PrefixFrom(addr, at.Bits()-1).Masked()
+	}
+	if found == nil {
+		return nil, veiled != nil
+	}
+	return found.p, veiled != nil && (!c.byPriority() || veiled.order(found) < 0)
+}
+
+// earlier is the one of two rules of a class by priority that goes first; either may be nil.
+func earlier(a, b *rule) *rule {
+	if a == nil || b != nil && b.order(a) < 0 {
+		return b
+	}
+	return a
+}
+
+// first finds the first rule of a prefix, and the first in front of it whose ports are hidden.
+func (l *leaf) first(f *Flow) (found, veiled *rule) {
 	for _, r := range l.rules {
 		local := r.local.local(f)
 		if local == outside {
@@ -222,10 +264,10 @@ func (l *leaf) first(f *Flow, m *Match) *policy {
 		}
 		switch fit := min(local, r.remote.remote(f)); {
 		case fit == inside:
-			return r.p
-		case fit == hidden && r.p.action != Bypass:
-			m.Hidden = true
+			return r, veiled
+		case fit == hidden && r.p.action != Bypass && veiled == nil:
+			veiled = r
 		}
 	}
-	return nil
+	return nil, veiled
 }

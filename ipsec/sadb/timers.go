@@ -113,6 +113,7 @@ func (db *DB) Tick(now time.Time) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	at := db.Clock(now)
+	db.seen = max(db.seen, at)
 	for len(db.timers) > 0 && db.timers[0].at <= at {
 		t := heap.Pop(&db.timers).(*timer)
 		t.who.due(at)

@@ -134,8 +134,9 @@ type SPDInfo struct {
 
 // Bundle is what a packet is sealed with, the innermost SA first.
 type Bundle struct {
-	N   int
-	SAs [MaxTemplates]*Sender
+	N     int
+	SAs   [MaxTemplates]*Sender
+	Modes [MaxTemplates]Mode // never AnyMode
 }
 
 // Resolution says what Resolve found.

@@ -1,0 +1,182 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+// Single SAs follow their peer: RFC 3947, Section 7; RFC 7296, Section 2.23. Key daemons of PF_KEY do not know of it, so the engine
+// moves what their owner sends to the old address and port. Only the newest authentic packet of an SA that opens may do
+// that; it can have been copied and raced by an attacker on the path (HOSTILE T-069), and the peer's next one puts it right.
+
+package sadb
+
+import "net/netip"
+
+// remoteKey is an owner's destination.
+type remoteKey struct {
+	owner uint64
+	to    netip.AddrPort
+}
+
+// SetFollow says whether the outbound SAs of an owner follow the newest authentic packet by themselves; they do unless
+// told otherwise.
+func (db *DB) SetFollow(owner uint64, follow bool) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if follow {
+		delete(db.still, owner)
+	} else {
+		db.still[owner] = true
+	}
+}
+
+// linkRemote puts an SA among those that send to its destination. Under db.mu.
+func (db *DB) linkRemote(s *Single) {
+	ep := s.endpoint.Load()
+	if !ep.UDP() {
+		return
+	}
+	s.remote = remoteKey{s.sa.Load().Owner, ep.Remote}
+	s.before, s.behind = nil, db.remotes[s.remote]
+	if s.behind != nil {
+		s.behind.before = s
+	}
+	db.remotes[s.remote] = s
+}
+
+func (db *DB) unlinkRemote(s *Single) {
+	if !s.remote.to.IsValid() {
+		return
+	}
+	if s.behind != nil {
+		s.behind.before = s.before
+	}
+	if s.before != nil {
+		s.before.behind = s.behind
+	} else if s.behind != nil {
+		db.remotes[s.remote] = s.behind
+	} else {
+		delete(db.remotes, s.remote)
+	}
+	s.remote, s.before, s.behind = remoteKey{}, nil, nil
+}
+
+// hear says where packets are expected from.
+func (s *Single) hear(sa *SA) {
+	from := netip.AddrPortFrom(sa.Src, sa.SrcPort)
+	s.source.Store(&from)
+}
+
+// hearAgain is hear after the owner moved the SA: what was told is answered. Under db.mu.
+func (s *Single) hearAgain(sa *SA) {
+	r := s.receiver.Load()
+	if r == nil {
+		s.hear(sa)
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s.hear(sa)
+	if m := &r.peer; m.told.IsValid() && m.latest != *s.source.Load() {
+		s.db.post(&s.note, noteMapping) // it was heard from elsewhere since
+	} else {
+		m.told = netip.AddrPort{}
+	}
+}
+
+// tell makes the notice of a single SA, and does what follows from it.
+func (s *Single) tell(bit uint32, n *Notice) bool {
+	db := s.db
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if s.state.Load()&stateInClosed != 0 {
+		return false
+	}
+	*n = Notice{Reqid: s.sa.Load().Reqid}
+	switch bit {
+	case noteFirst:
+		s.schedule(db.seen) // limits that count from now
+		return false
+	case noteMapping:
+		return db.follow(s, n)
+	case noteSoft:
+		n.Kind = Expire
+		for _, f := range s.fits {
+			if f.set != nil {
+				f.set.again() // another may send
+			}
+		}
+		i := s.Info()
+		n.SA = &i
+	case noteHard:
+		n.Kind, n.Hard = Expire, true
+		i := db.removeSingle(s, max(db.seen, s.lastPacket()))
+		n.SA = &i
+	}
+	return true
+}
+
+// follow makes the notice of a new source and moves what goes to the old one. Under db.mu.
+func (db *DB) follow(s *Single, n *Notice) bool {
+	r := s.receiver.Load()
+	if r == nil {
+		return false
+	}
+	owner := s.sa.Load().Owner
+	still := db.still[owner]
+	from, to, local, ok := r.claim(still)
+	if !ok {
+		return false
+	}
+	if !still {
+		for x := db.remotes[remoteKey{owner, from}]; x != nil; {
+			next := x.behind
+			db.redirect(x, to)
+			x = next
+		}
+	}
+	i := s.Info()
+	*n = Notice{Kind: NewMapping, Reqid: i.Reqid, SA: &i, From: from, To: to, Local: local}
+	return true
+}
+
+// claim takes the newest source as the one that is expected from now on, or, still, only tells it.
+func (r *Receiver) claim(still bool) (from, to, local netip.AddrPort, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m, s := &r.peer, r.single
+	from = *s.source.Load()
+	if !m.told.IsValid() || m.latest == from {
+		m.told = netip.AddrPort{}
+		return from, to, local, false
+	}
+	to, local = m.latest, m.arrived
+	if still {
+		m.told = to
+		return from, to, local, true
+	}
+	s.source.Store(&to)
+	m.told = netip.AddrPort{}
+	return from, to, local, true
+}
+
+// redirect swaps the endpoint of an SA in place; its name, keys and counter stay. Under db.mu.
+func (db *DB) redirect(s *Single, to netip.AddrPort) {
+	old := s.endpoint.Load()
+	if to.Addr().Is4() != old.Remote.Addr().Is4() {
+		return
+	}
+	e := old.Endpoint
+	e.Remote = to
+	db.unlinkRemote(s)
+	s.endpoint.Store(db.placeAt(e))
+	db.leave(old)
+	db.linkRemote(s)
+}
+
+// lastPacket is when the last packet was, by the clock of the DB.
+func (s *Single) lastPacket() int64 {
+	if x := s.sender.Load(); x != nil {
+		return x.count.last.Load()
+	}
+	if x := s.receiver.Load(); x != nil {
+		return x.count.last.Load()
+	}
+	return 0
+}

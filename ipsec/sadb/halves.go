@@ -1,0 +1,92 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+// The half of a single SA: made when a packet first needs it, once, and never the other one beside it. A packet that this host
+// sealed and somebody reflects would otherwise open under the same key.
+
+package sadb
+
+import (
+	"net/netip"
+
+	"github.com/natterjack/natterjack/ipsec/esp"
+)
+
+// asSender is the SA as one that seals; nil: it is not in use, or opens.
+func (s *Single) asSender() *Sender {
+	if x := s.sender.Load(); x != nil {
+		return x
+	}
+	s.half.Lock()
+	defer s.half.Unlock()
+	if x := s.sender.Load(); x != nil || !s.fresh() {
+		return x
+	}
+	x := &Sender{core: &s.core, spi: s.spi}
+	sa := s.sa.Load()
+	var err error
+	switch s.proto {
+	case ProtoESP:
+		x.sealer, err = esp.NewSealer(s.spi, sa.Suite, sa.Key, sa.Integ, s.db.rand)
+	case ProtoAH:
+		err = x.makeAH(sa.Suite, sa.Integ, sa.Dst.Is6())
+	}
+	if err != nil {
+		return nil
+	}
+	s.sender.Store(x)
+	return x
+}
+
+// asReceiver is the SA as one that opens; nil: it is not in use, or seals.
+func (s *Single) asReceiver() *Receiver {
+	if x := s.receiver.Load(); x != nil {
+		return x
+	}
+	s.half.Lock()
+	defer s.half.Unlock()
+	if x := s.receiver.Load(); x != nil || !s.fresh() {
+		return x
+	}
+	x := &Receiver{core: &s.core, spi: s.spi}
+	sa := s.sa.Load()
+	var err error
+	switch s.proto {
+	case ProtoESP:
+		x.opn, err = esp.NewOpener(s.spi, sa.Suite, sa.Key, sa.Integ, sa.Window)
+	case ProtoAH:
+		err = x.makeAH(sa.Suite, sa.Integ, sa.Window)
+	}
+	if err != nil {
+		return nil
+	}
+	s.receiver.Store(x)
+	return x
+}
+
+// fresh reports whether the SA may become one of the two: it has its keys still, and is neither.
+func (s *Single) fresh() bool {
+	return s.state.Load()&(stateLarval|stateDead|stateOutClosed|stateInClosed) == 0 && s.sender.Load() == nil && s.receiver.Load() == nil
+}
+
+// Orig are the addresses of source and destination of the SA's packets in the peer's checksums (NAT-OA); invalid: the same
+// as outside, or not known.
+func (s *Sender) Orig() (src, dst netip.Addr) {
+	if s.pair != nil {
+		return s.pair.origLocal, s.pair.origRemote
+	}
+	sa := s.single.sa.Load()
+	return sa.OrigSrc, sa.OrigDst
+}
+
+// Orig are the addresses of source and destination of the SA's packets in the peer's checksums (NAT-OA); invalid: the same
+// as outside, or not known.
+func (r *Receiver) Orig() (src, dst netip.Addr) {
+	if r.pair != nil {
+		return r.pair.origRemote, r.pair.origLocal
+	}
+	sa := r.single.sa.Load()
+	return sa.OrigSrc, sa.OrigDst
+}
+
+// Single is the single SA that a half belongs to; nil: it is of a pair.
+func (c *core) Single() *Single { return c.single }

@@ -1,0 +1,151 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+// Templates and packets: which SAs seal a packet (RFC 4301, Section 5.1), and whether one that was opened came by those that its
+// policy names (Section 5.2). Packets are anybody's on the inner side and the peer's on the other. Nothing is allocated.
+
+package sadb
+
+// lack is a template that has no SA, with the addresses that it would have.
+type lack struct {
+	at       int
+	src, dst IP
+	v6       bool
+}
+
+// Resolve finds the SAs that the policy of a packet wants. It also notes the policy's use. It allocates nothing.
+func (m *Match) Resolve(now int64, f *Flow, b *Bundle) Resolution {
+	b.N = 0
+	if m.policy == nil {
+		p := m.Sending()
+		if p == nil {
+			return Missing
+		}
+		b.add(&p.Sender, p.mode)
+		return Sealed
+	}
+	m.policy.entry.use(now)
+	var l lack
+	r := m.policy.resolve(f, b, &l)
+	if r != Missing && l.at >= 0 {
+		m.policy.ask(now, f, &l)
+	}
+	return r
+}
+
+func (b *Bundle) add(s *Sender, m Mode) {
+	b.SAs[b.N], b.Modes[b.N] = s, m
+	b.N++
+}
+
+// resolve finds the SAs, and the first template without one (at -1: all have theirs), which need not be required.
+func (p *policy) resolve(f *Flow, b *Bundle, l *lack) Resolution {
+	b.N, l.at = 0, -1
+	at := lack{src: f.Local, dst: f.Remote, v6: f.V6}
+	for i := range p.entry.templates {
+		t := &p.entry.templates[i]
+		around := at
+		if t.Mode == Tunnel {
+			around = lack{src: t.src, dst: t.dst, v6: t.v6}
+		}
+		if s := t.sender(p.db, &around); s != nil {
+			b.add(s, t.Mode)
+			at = around
+			continue
+		}
+		if l.at < 0 {
+			*l = around
+			l.at = i
+		}
+		if t.Level != Use {
+			*l = around
+			l.at, b.N = i, 0
+			return Missing
+		}
+	}
+	if b.N == 0 {
+		return Clear
+	}
+	return Sealed
+}
+
+// sender is the SA of a template between two addresses; nil: there is none.
+func (t *template) sender(db *DB, at *lack) *Sender {
+	st := t.set
+	if st == nil {
+		st = db.findSet(setKey{src: at.src, dst: at.dst, v6: at.v6, proto: t.Proto, reqid: t.Reqid})
+		if st == nil {
+			return nil
+		}
+	}
+	s := st.pick(t.Mode)
+	if s == nil {
+		return nil
+	}
+	return s.asSender()
+}
+
+// CheckIn says whether a packet may be delivered that was protected by chain, the outermost SA first; empty: it came in
+// the clear. f is the packet as it would be delivered. Only single SAs stand in chain: a pair has its selectors (Contains).
+// The first policy In decides; where there is none, the first one Forward.
+func (db *DB) CheckIn(now int64, f *Flow, chain []*Receiver) Verdict {
+	r := db.spd.Load()
+	for _, c := range [2]class{classIn, classForward} {
+		if !r.used[c] {
+			continue
+		}
+		p, hidden := r.first(c, f)
+		switch {
+		case hidden:
+			return PortsHidden
+		case p == nil:
+			continue
+		}
+		p.entry.use(now)
+		if p.admits(f, chain) {
+			return Accepted
+		}
+		return Rejected
+	}
+	return NoEntry
+}
+
+// admits reports whether a packet that came by chain is as the policy wants it: each SA is one of a template, in order,
+// and no template is left that requires one.
+func (p *policy) admits(f *Flow, chain []*Receiver) bool {
+	switch p.action {
+	case Discard:
+		return false
+	case Bypass:
+		// What needs no protection may have had some, end to end; but not come out of a tunnel, whose peer would then speak for
+		// every address that is let through.
+		for _, r := range chain {
+			if r.mode != Transport {
+				return false
+			}
+		}
+		return true
+	}
+	i := 0
+	for at := len(p.entry.templates) - 1; at >= 0; at-- { // the outermost first
+		t := &p.entry.templates[at]
+		if i < len(chain) && t.fits(chain[i]) {
+			i++
+		} else if t.Level != Use {
+			return false
+		}
+	}
+	return i == len(chain)
+}
+
+// fits reports whether an SA that opened a packet is one of the template. In transport mode its addresses are the packet's, by
+// the SA's own look-up.
+func (t *template) fits(r *Receiver) bool {
+	if r.single == nil || r.proto != t.Proto || r.mode != AnyMode && r.mode != t.Mode {
+		return false
+	}
+	sa := r.single.sa.Load()
+	if t.Reqid != 0 && t.Reqid != sa.Reqid {
+		return false
+	}
+	return t.Mode == Transport || sa.Dst == t.Dst && (sa.Src == t.Src || sa.Src.IsUnspecified())
+}

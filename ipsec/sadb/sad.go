@@ -1,0 +1,202 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+// Where single SAs are found: RFC 4301, Section 4.1. Their SPIs were chosen by peers and clients, so they are keys of maps, in
+// shards with a lock each: a listing of 100,000 holds up a packet for the copying of one shard. SPIs in packets are anybody's.
+
+package sadb
+
+import (
+	"net/netip"
+	"slices"
+	"sync"
+
+	"github.com/natterjack/natterjack/ipsec/esp"
+)
+
+// shards of the maps: enough that sixteen goroutines seldom meet.
+const shards = 64
+
+type saKey struct {
+	spi   uint32
+	proto uint8
+}
+
+// shard is the single SAs of some keys.
+type shard struct {
+	mu  sync.RWMutex // protects the rest, and nextKey of the SAs in it
+	sas map[saKey]*Single
+	_   [24]byte // a shard to a cache line
+}
+
+func (db *DB) shardOf(k saKey) *shard {
+	h := k.spi ^ uint32(k.proto)<<24
+	return &db.sad[(h*0x9e3779b1)>>26]
+}
+
+// lookupSA finds a single SA; dst that is not valid fits any.
+func (db *DB) lookupSA(k saKey, dst netip.Addr) *Single {
+	sh := db.shardOf(k)
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	s := sh.sas[k]
+	for s != nil && dst.IsValid() && s.dst != dst {
+		s = s.nextKey
+	}
+	return s
+}
+
+// link makes s the SA of its key and destination. Under db.mu.
+func (db *DB) link(s *Single) {
+	sh := db.shardOf(s.key())
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	s.dst = s.sa.Load().Dst
+	s.nextKey = sh.sas[s.key()]
+	sh.sas[s.key()] = s
+}
+
+func (db *DB) unlink(s *Single) {
+	sh, k := db.shardOf(s.key()), s.key()
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if at := sh.sas[k]; at != s {
+		for at.nextKey != s {
+			at = at.nextKey
+		}
+		at.nextKey = s.nextKey
+	} else if s.nextKey != nil {
+		sh.sas[k] = s.nextKey
+	} else {
+		delete(sh.sas, k)
+	}
+	s.nextKey = nil
+}
+
+// taken reports whether a single SA has an SPI that a pair might draw.
+func (db *DB) taken(spi uint32) bool {
+	return db.singles.Load() != 0 && (db.lookupSA(saKey{spi, ProtoESP}, netip.Addr{}) != nil || db.lookupSA(saKey{spi, ProtoAH}, netip.Addr{}) != nil)
+}
+
+// exists reports whether a new SA would have the name of another. Under db.mu.
+func (db *DB) exists(k saKey, dst netip.Addr) bool {
+	if p := db.Inbound(k.spi); p != nil && p.proto == k.proto && (!db.perDst || p.Endpoint().Local.Addr() == dst) {
+		return true
+	}
+	if l := db.larval[db.slots.Load().index(k.spi)]; l != nil && l.spi == k.spi && k.proto != ProtoIPComp {
+		return true
+	}
+	if !db.perDst {
+		dst = netip.Addr{}
+	}
+	return db.lookupSA(k, dst) != nil
+}
+
+// Receiver finds the SA of a packet that arrived at dst; nil: there is none (RFC 4303, Section 3.4.2). Pairs are found by
+// SPI and protocol, single SAs only if the packet arrived at their Dst: one that this host sent and somebody reflected
+// finds nothing.
+func (db *DB) Receiver(proto uint8, spi uint32, dst netip.Addr) *Receiver {
+	p := db.Inbound(spi)
+	if p != nil && p.proto != proto {
+		p = nil
+	}
+	if db.singles.Load() == 0 || p != nil && p.Endpoint().Local.Addr() == dst {
+		if p == nil {
+			return nil
+		}
+		return &p.Receiver
+	}
+	if dst.IsValid() {
+		if s := db.lookupSA(saKey{spi, proto}, dst); s != nil {
+			return s.asReceiver()
+		}
+	}
+	if p == nil {
+		return nil
+	}
+	return &p.Receiver
+}
+
+// LookupSA finds a single SA, a reservation too; a Dst that is not valid fits any.
+func (db *DB) LookupSA(id SAID) (*Single, bool) {
+	s := db.lookupSA(saKey{id.SPI, id.Proto}, id.Dst)
+	return s, s != nil
+}
+
+// SAs are all single SAs of a protocol (zero: of all) at this time, in the order in which they were added: for DUMP, which
+// asks each for Info when its turn comes (false: it is gone). With managed the halves of IKE's pairs are among them.
+func (db *DB) SAs(proto uint8, managed bool) []SARef {
+	list := make([]SARef, 0, db.singles.Load())
+	for i := range db.sad {
+		list = db.sad[i].collect(list, proto)
+	}
+	slices.SortFunc(list, func(a, b SARef) int { return int(a.single.serial) - int(b.single.serial) })
+	if !managed {
+		return list
+	}
+	t := db.slots.Load()
+	for i := range t.pairs {
+		if p := t.pairs[i].Load(); p != nil && (proto == 0 || proto == p.proto) {
+			list = append(list, SARef{pair: p}, SARef{pair: p, out: true})
+		}
+	}
+	return list
+}
+
+func (sh *shard) collect(list []SARef, proto uint8) []SARef {
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	for _, s := range sh.sas {
+		for ; s != nil; s = s.nextKey {
+			if proto == 0 || proto == s.proto {
+				list = append(list, SARef{single: s})
+			}
+		}
+	}
+	return list
+}
+
+// SARef is one SA of a listing.
+type SARef struct {
+	single *Single
+	pair   *Pair
+	out    bool
+}
+
+// Info is the SA as it is now; false: it is gone.
+func (r SARef) Info() (SAInfo, bool) {
+	if r.single != nil {
+		return r.single.Info(), r.single.state.Load()&stateInClosed == 0
+	}
+	p := r.pair
+	if r.out {
+		return p.halfInfo(&p.Sender.count, p.spiOut, p.Sender.seq(), true), p.state.Load()&stateOutClosed == 0
+	}
+	return p.halfInfo(&p.Receiver.count, p.spiIn, p.Receiver.top.Load(), false), p.state.Load()&stateInClosed == 0
+}
+
+// halfInfo shows one half of a pair.
+func (p *Pair) halfInfo(t *tally, spi uint32, last uint64, out bool) SAInfo {
+	ep := p.Endpoint()
+	src, dst := ep.Remote, ep.Local
+	if out {
+		src, dst = dst, src
+	}
+	i := SAInfo{
+		SA: SA{Proto: p.proto, SPI: spi, Src: src.Addr(), Dst: dst.Addr(), Encap: ep.Encap, Mode: p.mode, Reqid: p.reqid, Suite: p.suite,
+			CopyECN: p.CopyECN, CopyDF: p.CopyDF, DSCP: p.DSCP},
+		State: p.saState(), Endpoint: ep, Bytes: t.bytes.Load(), Packets: t.packets.Load(), Last: last, Managed: true,
+		Added: p.db.instant(p.added), FirstUsed: p.db.instant(p.usedAt.Load()), LastUsed: p.db.instant(t.last.Load()),
+	}
+	if ep.UDP() {
+		i.SrcPort, i.DstPort = src.Port(), dst.Port()
+	}
+	return i
+}
+
+// validSPI: RFC 4303, Section 2.1; RFC 3173, Section 3.3: CPIs have 16 bits, the lowest are numbers of algorithms.
+func validSPI(proto uint8, spi uint32) bool {
+	if proto == ProtoIPComp {
+		return spi > 0 && spi <= 0xffff
+	}
+	return spi >= esp.MinSPI
+}

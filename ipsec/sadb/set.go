@@ -1,0 +1,200 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+// Which single SA seals: those with one protocol, source, destination and reqid are a set; a template names a set and takes
+// the newest SA of its mode, a dying one only if there is no other. What is asked for every packet is one atomic pointer.
+
+package sadb
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+)
+
+// setKey names a set. Reqid zero is the set of all.
+type setKey struct {
+	src, dst IP
+	reqid    uint32
+	proto    uint8
+	v6       bool
+}
+
+func keyOf(proto uint8, src, dst netip.Addr, reqid uint32) setKey {
+	return setKey{src: ipOf(src), dst: ipOf(dst), reqid: reqid, proto: proto, v6: dst.Is6()}
+}
+
+// set is the SAs of a key, or what templates wait for.
+type set struct {
+	key  setKey
+	refs int // SAs and templates: under db.mu
+
+	mu     sync.Mutex // protects the list
+	newest *Single
+	best   [Tunnel + 1]atomic.Pointer[Single] // by mode, AnyMode unused
+}
+
+// setShard is the sets of some keys.
+type setShard struct {
+	mu   sync.RWMutex // protects sets; changed under db.mu too
+	sets map[setKey]*set
+}
+
+// fitting is an SA's place in a set. Under the set's lock.
+type fitting struct {
+	set          *set
+	older, newer *Single
+}
+
+func (db *DB) setShardOf(k *setKey) *setShard {
+	h := (k.src.Lo ^ k.src.Hi) + 31*(k.dst.Lo^k.dst.Hi) + uint64(k.reqid)*0x85ebca6b
+	return &db.sets[h*0x9e3779b97f4a7c15>>58]
+}
+
+// findSet finds a set; nil: nobody stands in it.
+func (db *DB) findSet(k setKey) *set {
+	sh := db.setShardOf(&k)
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	return sh.sets[k]
+}
+
+// joinSet finds or makes a set and counts a reference. Under db.mu.
+func (db *DB) joinSet(k setKey) *set {
+	sh := db.setShardOf(&k)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	st := sh.sets[k]
+	if st == nil {
+		st = &set{key: k}
+		sh.sets[k] = st
+	}
+	st.refs++
+	return st
+}
+
+func (db *DB) leaveSet(st *set) {
+	if st.refs--; st.refs > 0 {
+		return
+	}
+	sh := db.setShardOf(&st.key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	delete(sh.sets, st.key)
+}
+
+// place puts an SA into its sets, and among those that follow its peer. Under db.mu.
+func (db *DB) place(s *Single) {
+	sa := s.sa.Load()
+	s.fits[0].set = db.joinSet(keyOf(sa.Proto, sa.Src, sa.Dst, 0))
+	s.fits[0].set.add(s, 0)
+	if sa.Reqid != 0 {
+		s.fits[1].set = db.joinSet(keyOf(sa.Proto, sa.Src, sa.Dst, sa.Reqid))
+		s.fits[1].set.add(s, 1)
+	}
+	db.linkRemote(s)
+}
+
+// displace is its inverse.
+func (db *DB) displace(s *Single) {
+	db.unlinkRemote(s)
+	for i := range s.fits {
+		if st := s.fits[i].set; st != nil {
+			st.remove(s, i)
+			db.leaveSet(st)
+			s.fits[i].set = nil
+		}
+	}
+}
+
+// add puts an SA where its age has it: mostly first.
+func (st *set) add(s *Single, at int) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	var newer *Single
+	older := st.newest
+	for older != nil && older.serial > s.serial {
+		newer, older = older, older.fits[at].older
+	}
+	s.fits[at].newer, s.fits[at].older = newer, older
+	if newer == nil {
+		st.newest = s
+	} else {
+		newer.fits[at].older = s
+	}
+	if older != nil {
+		older.fits[at].newer = s
+	}
+	st.choose(at)
+}
+
+func (st *set) remove(s *Single, at int) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	f := &s.fits[at]
+	if f.newer == nil {
+		st.newest = f.older
+	} else {
+		f.newer.fits[at].older = f.older
+	}
+	if f.older != nil {
+		f.older.fits[at].newer = f.newer
+	}
+	f.newer, f.older = nil, nil
+	st.choose(at)
+}
+
+// head is the newest SA; nil: there is none, or no set.
+func (st *set) head() *Single {
+	if st == nil {
+		return nil
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.newest
+}
+
+// ended reports whether an SA cannot seal any more.
+func (c *core) ended() bool { return c.state.Load()&(stateDead|stateOutClosed) != 0 }
+
+// choose finds the best of each mode again. An SA that opens is none of them.
+func (st *set) choose(at int) {
+	for m := Transport; m <= Tunnel; m++ {
+		var best *Single
+		for s := st.newest; s != nil; s = s.fits[at].older {
+			if s.ended() || s.mode != AnyMode && s.mode != m || s.receiver.Load() != nil {
+				continue
+			}
+			if !s.softTold.Load() {
+				best = s
+				break
+			}
+			if best == nil {
+				best = s
+			}
+		}
+		if st.best[m].Load() != best {
+			st.best[m].Store(best)
+		}
+	}
+}
+
+// pick is the SA that seals in mode m now; nil: there is none. It allocates nothing.
+func (st *set) pick(m Mode) *Single {
+	s := st.best[m].Load()
+	if s == nil || !s.ended() {
+		return s
+	}
+	st.again()
+	return st.best[m].Load()
+}
+
+// again chooses again, after an SA has changed.
+func (st *set) again() {
+	at := 0
+	if st.key.reqid != 0 {
+		at = 1
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.choose(at)
+}
