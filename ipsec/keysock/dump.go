@@ -1,0 +1,122 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+// DUMP and X_SPDDUMP (RFC 2367, Section 3.1.10): one message for each time that the client's queue has room, so that 100,000 SAs to a slow
+// reader hold up nobody. What was added after the start is not shown, what was deleted meanwhile is skipped. The last message has
+// sequence number 0: Linux counts 1, 2, … up to it, the BSDs count down.
+
+package keysock
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/natterjack/natterjack/ipsec/sadb"
+	"github.com/natterjack/natterjack/wire/pfkey"
+)
+
+// maxDumps bounds the listings that running DUMPs hold, a few octets for each SA.
+const maxDumps = 32
+
+// dump is a running one. One message is kept back, for only when there is no other is it known to be the last.
+type dump struct {
+	header   pfkey.Header
+	sas      []sadb.SARef
+	policies []sadb.PolicyID
+	filter   *pfkey.Filter
+	sent     uint32
+	left     uint32 // of the BSDs' counting down: messages behind the one kept back, as they were at the start
+	held     *pfkey.Message
+}
+
+// startDump begins one; Next has its messages. Nothing to show is ENOENT.
+func (s *Server) startDump(_ time.Time, c *client, m *pfkey.Message) error {
+	if c.dump != nil || s.dumps() >= maxDumps {
+		return pfkey.EBUSY
+	}
+	d := &dump{header: pfkey.Header{Type: m.Type, PID: m.PID}, filter: m.Filter}
+	if m.Type == pfkey.TypeSPDDump {
+		d.policies = s.policies.ids()
+	} else {
+		proto := m.SAType.Proto()
+		if proto == 0 && m.SAType != pfkey.SATypeUnspec {
+			return pfkey.EINVAL
+		}
+		d.sas = s.db.SAs(proto, true)
+	}
+	d.left = uint32(len(d.sas) + len(d.policies))
+	if d.held = s.following(c, d); d.held == nil {
+		return pfkey.ENOENT
+	}
+	c.dump = d
+	return nil
+}
+
+func (s *Server) dumps() (n int) {
+	for _, c := range s.order {
+		if c.dump != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// following makes the next message; nil: there is none. The newest come first, as in the kernels.
+func (s *Server) following(c *client, d *dump) *pfkey.Message {
+	for len(d.sas) > 0 {
+		ref := d.sas[len(d.sas)-1]
+		d.sas = d.sas[:len(d.sas)-1]
+		d.left--
+		info, ok := ref.Info()
+		if !ok || !passes(d.filter, info.Src, info.Dst) {
+			continue
+		}
+		v := &shown{SAInfo: info, e: s.sas.byID[info.ID()]}
+		return v.message(c.codec.Dialect, d.header, c.privileged)
+	}
+	for len(d.policies) > 0 {
+		p := s.policies.byID[d.policies[len(d.policies)-1]]
+		d.policies = d.policies[:len(d.policies)-1]
+		d.left--
+		if p == nil {
+			continue
+		}
+		if m := s.policyMessage(p, c.codec.Dialect, d.header); m != nil {
+			return m
+		}
+	}
+	return nil
+}
+
+// passes is Linux's filter of a DUMP.
+func passes(f *pfkey.Filter, src, dst netip.Addr) bool {
+	if f == nil {
+		return true
+	}
+	return (!f.Src.IsValid() || f.Src.Contains(src)) && (!f.Dst.IsValid() || f.Dst.Contains(dst))
+}
+
+// Next is the next message of a client's running DUMP, for nobody else; more says that there is another. Nil: none is running.
+func (s *Server) Next(_ time.Time, id ClientID) (msg []byte, more bool) {
+	c := s.clients[id]
+	if c == nil {
+		return nil, false
+	}
+	for c.dump != nil {
+		d := c.dump
+		m, left := d.held, d.left
+		d.held = s.following(c, d)
+		d.sent++
+		switch {
+		case d.held == nil:
+			m.Seq, c.dump = 0, nil
+		case c.codec.Dialect == pfkey.Linux:
+			m.Seq = d.sent
+		default:
+			m.Seq = left
+		}
+		if b := s.octets(c, m); b != nil {
+			return b, c.dump != nil
+		}
+	}
+	return nil, false
+}

@@ -1,0 +1,134 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+// The server's state: clients, and the tables of SAs and policies. Everything is owned by the goroutine that calls the methods.
+
+package keysock
+
+import (
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"github.com/natterjack/natterjack/ipsec/sadb"
+	"github.com/natterjack/natterjack/wire/pfkey"
+)
+
+// The limits, where Config does not say otherwise.
+const (
+	// defaultClients: a key daemon has one or two sockets, a person's tools one for a moment.
+	defaultClients = 256
+	// defaultLarval: what one client may reserve and not complete within larvalLife; a gateway that brings up 30 SAs a second.
+	defaultLarval = 1024
+	// defaultSAs and defaultPolicies: 100,000 pairs and their policies in three directions, with room.
+	defaultSAs      = 1 << 18
+	defaultPolicies = 1 << 19
+
+	// larvalLife is how long a reservation lives in all three kernels, and what Linux reports as its hard lifetime.
+	larvalLife = 30 * time.Second
+)
+
+// ErrClients: as many clients as the server serves are attached.
+var ErrClients = errors.New("too many PF_KEY clients: close one or raise the limit")
+
+// ClientID names a client. It is never used again in the server's life.
+type ClientID uint64
+
+// ClientInfo is what the owner knows of a client.
+type ClientInfo struct {
+	// Dialect is of the path that it connected to: it cannot be asked.
+	Dialect pfkey.Dialect
+	// Privileged by its credentials: it may do everything and sees keys. Another may GET and DUMP.
+	Privileged bool
+}
+
+// Delivery is a message for a client. Msg may be shared with other deliveries: nobody writes into it.
+type Delivery struct {
+	To  ClientID
+	Msg []byte
+}
+
+// Config of a Server. Zero values are the defaults.
+type Config struct {
+	// Order is the byte order of the host; nil: little endian.
+	Order                          binary.ByteOrder
+	Clients, Larval, SAs, Policies int
+}
+
+// Server is a PF_KEY server.
+type Server struct {
+	db     *sadb.DB
+	config Config
+
+	lastClient ClientID
+	clients    map[ClientID]*client
+	order      []*client // as attached: the order of deliveries
+
+	sas      saTable
+	policies policyTable
+
+	out   []Delivery // of the call in progress
+	cache encoded    // of the message in delivery
+}
+
+// client is one socket.
+type client struct {
+	id         ClientID
+	codec      pfkey.Codec
+	privileged bool
+	owner      uint64
+	registered uint16 // bit: pfkey.SAType
+	promisc    bool
+	larval     int // reservations, bounded
+	dump       *dump
+}
+
+// New makes a server without clients in front of db.
+func New(db *sadb.DB, c Config) *Server {
+	for _, d := range [...]struct {
+		v *int
+		d int
+	}{{&c.Clients, defaultClients}, {&c.Larval, defaultLarval}, {&c.SAs, defaultSAs}, {&c.Policies, defaultPolicies}} {
+		if *d.v == 0 {
+			*d.v = d.d
+		}
+	}
+	if c.Order == nil {
+		c.Order = binary.LittleEndian
+	}
+	return &Server{
+		db: db, config: c, clients: map[ClientID]*client{}, sas: newSATable(), policies: newPolicyTable(),
+	}
+}
+
+// Attach adds a client.
+func (s *Server) Attach(_ time.Time, info ClientInfo) (ClientID, error) {
+	if len(s.clients) >= s.config.Clients {
+		return 0, ErrClients
+	}
+	s.lastClient++
+	c := &client{
+		id: s.lastClient, codec: pfkey.Codec{Dialect: info.Dialect, Order: s.config.Order}, privileged: info.Privileged,
+		owner: uint64(s.lastClient),
+	}
+	s.clients[c.id] = c
+	s.order = append(s.order, c)
+	return c.id, nil
+}
+
+// Detach forgets a client. Its SAs and policies stay, as in a kernel.
+func (s *Server) Detach(_ time.Time, id ClientID) {
+	c := s.clients[id]
+	if c == nil {
+		return
+	}
+	delete(s.clients, id)
+	for i, o := range s.order {
+		if o == c {
+			s.order = append(s.order[:i], s.order[i+1:]...)
+			break
+		}
+	}
+}
+
+// satypeBit is the bit of a kind of SA in client.registered.
+func satypeBit(t pfkey.SAType) uint16 { return 1 << t }

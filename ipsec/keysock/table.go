@@ -1,0 +1,94 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+// The table of SAs that PF_KEY clients made: what PF_KEY says of them and the database does not need. Keys are the database's alone.
+
+package keysock
+
+import (
+	"net/netip"
+
+	"github.com/natterjack/natterjack/ipsec/sadb"
+	"github.com/natterjack/natterjack/wire/pfkey"
+)
+
+// entry is one SA.
+type entry struct {
+	id    sadb.SAID
+	src   netip.Addr
+	next  *entry // another SA with the same SPI
+	owner uint64
+	// holder is set while the SA is a reservation: whose bound it counts against.
+	holder *client
+
+	flags     uint32
+	lifetimes bool           // limits were given
+	proxy     *pfkey.Address // Linux
+}
+
+func (e *entry) larval() bool { return e.holder != nil }
+
+// saTable finds SAs by name, and by SPI alone (FreeBSD's rule: an SPI is unique in the whole database).
+type saTable struct {
+	byID  map[sadb.SAID]*entry
+	bySPI map[uint32]*entry
+}
+
+func newSATable() saTable {
+	return saTable{byID: map[sadb.SAID]*entry{}, bySPI: map[uint32]*entry{}}
+}
+
+func (t *saTable) add(e *entry) {
+	t.byID[e.id] = e
+	e.next = t.bySPI[e.id.SPI]
+	t.bySPI[e.id.SPI] = e
+}
+
+func (t *saTable) remove(e *entry) {
+	delete(t.byID, e.id)
+	e.settle()
+	first := t.bySPI[e.id.SPI]
+	if first == e && e.next == nil {
+		delete(t.bySPI, e.id.SPI)
+		return
+	}
+	if first == e {
+		t.bySPI[e.id.SPI] = e.next
+		return
+	}
+	for ; first != nil; first = first.next {
+		if first.next == e {
+			first.next = e.next
+			return
+		}
+	}
+}
+
+// settle ends a reservation.
+func (e *entry) settle() {
+	if e.holder != nil {
+		e.holder.larval--
+		e.holder = nil
+	}
+}
+
+// rename gives an SA another destination, and with it another name.
+func (t *saTable) rename(e *entry, src, dst netip.Addr) {
+	holder := e.holder
+	e.holder = nil
+	t.remove(e)
+	e.src, e.id.Dst, e.holder = src, dst, holder
+	t.add(e)
+}
+
+// find is the SA that a client names. exists: an ADD of that name is EEXIST. In FreeBSD an SPI is everybody's, and the addresses
+// must be the SA's; elsewhere its name is destination, SPI and protocol, and the source is not looked at.
+func (t *saTable) find(d pfkey.Dialect, id sadb.SAID, src netip.Addr) (mine *entry, exists bool) {
+	e := t.byID[id]
+	if d != pfkey.FreeBSD {
+		return e, e != nil
+	}
+	if e != nil && e.src != src {
+		e = nil
+	}
+	return e, t.bySPI[id.SPI] != nil
+}
