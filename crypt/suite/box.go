@@ -4,18 +4,17 @@
 //
 //	header | IV | plaintext | ICV
 //
-// and differ in the header and in what ESN adds. The message is attacker controlled in Open; the ICV is verified, in
-// constant time, before anything is decrypted, and every failure is the same error.
+// and differ in the header and in what ESN adds. There are three kinds: an AEAD, a cipher or nothing beside a MAC, and GMAC, an
+// AEAD of which everything is additional data. The message is attacker controlled in Open; with a MAC or GMAC the ICV is verified
+// before anything is decrypted, with an AEAD nothing decrypted stays when it is wrong; it is compared in constant time, and every
+// failure is the same error.
 
 package suite
 
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hmac"
-	"crypto/sha1"
-	"crypto/sha256"
-	"crypto/sha512"
+	"crypto/des"
 	"crypto/subtle"
 	"errors"
 	"fmt"
@@ -35,28 +34,31 @@ type cbcMode interface {
 	SetIV([]byte)
 }
 
-const (
-	aeadIVLen  = 8 // RFC 4106, Section 3.1; RFC 5282, Section 3.1; RFC 7634, Section 2
-	aeadICVLen = 16
-	maxICVLen  = 32
-)
+const aeadIVLen = 8 // RFC 4106, Section 3.1; RFC 4309, Section 3.1; RFC 5282, Section 3.1; RFC 7634, Section 2; RFC 3686, Section 3.1
 
 // Box seals or opens messages of one direction of an SA. It allocates nothing per message. It is not safe for concurrent
 // use: its SA guards it.
 type Box struct {
 	aead  cipher.AEAD
+	gmac  bool     // everything is additional data
 	nonce [12]byte // salt | IV
+	salt  int      // octets of salt in it
 
-	enc, dec cbcMode
+	enc, dec cbcMode  // CBC
+	ctr      *counter // CTR
 	mac      hash.Hash
-	sum      [64]byte
+	sum      [maxMAC]byte
 
 	ivLen, icvLen, align int
 }
 
-// NewBox makes a Box. keyE is the encryption key with the salt of an AEAD behind it; keyA is empty for an AEAD.
+// maxMAC is the longest MAC before it is cut, in octets: SHA2-512.
+const maxMAC = 64
+
+// NewBox makes a Box. keyE is the encryption key with its salt behind it, and empty for NULL; keyA is empty for an AEAD.
+// It makes whatever ESP may have: who makes one for an IKE SA asks KnownIKE first.
 func NewBox(e Encr, bits int, i Integ, keyE, keyA secret.Key) (*Box, error) {
-	if !e.Known() || !e.ValidBits(bits) {
+	if !e.KnownESP() || !e.ValidBits(bits) {
 		return nil, fmt.Errorf("encryption %s with %d key bits: not implemented", e, bits)
 	}
 	if keyE.Len() != e.KeyLen(bits) {
@@ -68,15 +70,26 @@ func NewBox(e Encr, bits int, i Integ, keyE, keyA secret.Key) (*Box, error) {
 		}
 		return newAEADBox(e, keyE)
 	}
-	if !i.Known() || keyA.Len() != i.KeyLen() {
+	if !i.KnownESP() || keyA.Len() != i.KeyLen() {
 		return nil, fmt.Errorf("integrity key of %d octets for %s, expected %d", keyA.Len(), i, i.KeyLen())
 	}
-	return newCBCBox(i, keyE, keyA)
+	mac, err := newMAC(i, keyA)
+	if err != nil {
+		return nil, err
+	}
+	b := &Box{mac: mac, icvLen: i.ICVLen(), align: 1}
+	switch e {
+	case EncrNULL: // RFC 2410: no key, no IV, no padding of its own
+		return b, nil
+	case EncrAESCTR:
+		return b, b.useCTR(keyE)
+	}
+	return b, b.useCBC(e, keyE)
 }
 
 func newAEADBox(e Encr, keyE secret.Key) (*Box, error) {
-	b := &Box{ivLen: aeadIVLen, icvLen: aeadICVLen, align: 1}
-	key, salt := keyE.Bytes()[:keyE.Len()-saltLen], keyE.Bytes()[keyE.Len()-saltLen:]
+	b := &Box{ivLen: aeadIVLen, icvLen: e.ICVLen(), align: 1, salt: e.SaltLen(), gmac: e == EncrNullAESGMAC}
+	key, salt := keyE.Bytes()[:keyE.Len()-b.salt], keyE.Bytes()[keyE.Len()-b.salt:]
 	copy(b.nonce[:], salt)
 	var err error
 	if e == EncrChaCha20Poly1305 {
@@ -87,40 +100,50 @@ func newAEADBox(e Encr, keyE secret.Key) (*Box, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.aead, err = cipher.NewGCM(block)
+	switch e {
+	case EncrAESCCM8, EncrAESCCM12, EncrAESCCM16:
+		b.aead = newCCM(block, b.icvLen)
+	default:
+		b.aead, err = cipher.NewGCMWithTagSize(block, b.icvLen)
+	}
 	return b, err
 }
 
-func newCBCBox(i Integ, keyE, keyA secret.Key) (*Box, error) {
-	block, err := aes.NewCipher(keyE.Bytes())
+// useCTR: RFC 3686, Section 4: the counter block is nonce | IV | 1. Nothing is authenticated: a MAC is beside it (Section 7).
+func (b *Box) useCTR(keyE secret.Key) error {
+	key, nonce := keyE.Bytes()[:keyE.Len()-saltLen], keyE.Bytes()[keyE.Len()-saltLen:]
+	block, err := aes.NewCipher(key)
 	if err != nil {
-		return nil, err
+		return err
+	}
+	b.ctr = &counter{block: block}
+	copy(b.ctr.a[:], nonce)
+	b.ivLen = aeadIVLen
+	return nil
+}
+
+func (b *Box) useCBC(e Encr, keyE secret.Key) error {
+	newCipher := aes.NewCipher
+	if e == Encr3DESCBC {
+		newCipher = des.NewTripleDESCipher
+	}
+	block, err := newCipher(keyE.Bytes())
+	if err != nil {
+		return err
 	}
 	var zero [aes.BlockSize]byte
-	enc, ok1 := cipher.NewCBCEncrypter(block, zero[:]).(cbcMode)
-	dec, ok2 := cipher.NewCBCDecrypter(block, zero[:]).(cbcMode)
+	size := block.BlockSize()
+	var ok1, ok2 bool
+	b.enc, ok1 = cipher.NewCBCEncrypter(block, zero[:size]).(cbcMode)
+	b.dec, ok2 = cipher.NewCBCDecrypter(block, zero[:size]).(cbcMode)
 	if !ok1 || !ok2 {
-		return nil, errors.New("the CBC mode of this Go release cannot set its IV again")
+		return errors.New("the CBC mode of this Go release cannot set its IV again")
 	}
-	return &Box{
-		enc: enc, dec: dec, mac: hmac.New(i.hash(), keyA.Bytes()),
-		ivLen: aes.BlockSize, icvLen: i.ICVLen(), align: aes.BlockSize,
-	}, nil
+	b.ivLen, b.align = size, size
+	return nil
 }
 
-func (i Integ) hash() func() hash.Hash {
-	switch i {
-	case IntegHMACSHA196:
-		return sha1.New
-	case IntegHMACSHA2256128:
-		return sha256.New
-	case IntegHMACSHA2384192:
-		return sha512.New384
-	}
-	return sha512.New
-}
-
-// IVLen is the length of the explicit IV in octets.
+// IVLen is the length of the explicit IV in octets; 0 for NULL.
 func (b *Box) IVLen() int { return b.ivLen }
 
 // ICVLen is the length of the ICV in octets.
@@ -129,26 +152,52 @@ func (b *Box) ICVLen() int { return b.icvLen }
 // Align is what the length of the plaintext must be a multiple of, in octets.
 func (b *Box) Align() int { return b.align }
 
-// AEAD reports whether the IV must be unique and not random (a counter, RFC 4106, Section 3.1).
+// AEAD reports whether there is no MAC: the IV must be unique and not random (a counter, RFC 4106, Section 3.1), and what ESN adds
+// is in the additional data.
 func (b *Box) AEAD() bool { return b.aead != nil }
+
+// CounterIV reports whether the IV must be unique and need not be unpredictable: that of an AEAD, and of CTR (RFC 3686,
+// Section 3.1). That of CBC must be unpredictable; NULL has none.
+func (b *Box) CounterIV() bool { return b.aead != nil || b.enc == nil }
 
 // Seal encrypts msg in place: msg[hdr:] begins with the IV, which the caller has written, and ends with ICVLen octets that
 // Seal writes. An AEAD authenticates aad, or msg[:hdr] where aad is nil; a MAC covers msg up to the ICV and then tail.
+// With GMAC aad must not be shorter than hdr, nor longer by more than ICVLen.
 // Seal panics on a message that is too short or not aligned: lengths are the caller's, never the peer's.
 func (b *Box) Seal(msg []byte, hdr int, aad, tail []byte) {
 	end := len(msg) - b.icvLen
 	body := msg[hdr+b.ivLen : end]
 	if b.aead != nil {
-		copy(b.nonce[saltLen:], msg[hdr:hdr+aeadIVLen])
+		copy(b.nonce[b.salt:], msg[hdr:hdr+aeadIVLen])
+		if b.gmac {
+			b.sealGMAC(msg, hdr, aad)
+			return
+		}
 		if aad == nil {
 			aad = msg[:hdr]
 		}
-		b.aead.Seal(body[:0], b.nonce[:], body, aad)
+		b.aead.Seal(body[:0], b.nonce[:b.salt+aeadIVLen], body, aad)
 		return
 	}
-	b.enc.SetIV(msg[hdr : hdr+b.ivLen])
-	b.enc.CryptBlocks(body, body)
+	b.encrypt(msg[hdr:hdr+b.ivLen], body)
 	copy(msg[end:], b.tag(msg[:end], tail))
+}
+
+func (b *Box) encrypt(iv, body []byte) {
+	switch {
+	case b.enc != nil:
+		b.enc.SetIV(iv)
+		b.enc.CryptBlocks(body, body)
+	case b.ctr != nil:
+		b.count(iv, body)
+	}
+}
+
+// count is both directions of CTR.
+func (b *Box) count(iv, body []byte) {
+	copy(b.ctr.a[saltLen:], iv)
+	b.ctr.from(1) // RFC 3686, Section 4
+	b.ctr.xor(body, body)
 }
 
 // Open verifies and then decrypts msg in place; the plaintext is msg[hdr+IVLen : len-ICVLen].
@@ -161,11 +210,14 @@ func (b *Box) Open(msg []byte, hdr int, aad, tail []byte) error {
 	}
 	body := msg[hdr+b.ivLen : end]
 	if b.aead != nil {
-		copy(b.nonce[saltLen:], msg[hdr:hdr+aeadIVLen])
+		copy(b.nonce[b.salt:], msg[hdr:hdr+aeadIVLen])
+		if b.gmac {
+			return b.openGMAC(msg, hdr, aad)
+		}
 		if aad == nil {
 			aad = msg[:hdr]
 		}
-		if _, err := b.aead.Open(body[:0], b.nonce[:], msg[hdr+b.ivLen:], aad); err != nil {
+		if _, err := b.aead.Open(body[:0], b.nonce[:b.salt+aeadIVLen], msg[hdr+b.ivLen:], aad); err != nil {
 			return ErrICV
 		}
 		return nil
@@ -176,8 +228,13 @@ func (b *Box) Open(msg []byte, hdr int, aad, tail []byte) error {
 	if len(body)%b.align != 0 {
 		return ErrICV
 	}
-	b.dec.SetIV(msg[hdr : hdr+b.ivLen])
-	b.dec.CryptBlocks(body, body)
+	switch {
+	case b.dec != nil:
+		b.dec.SetIV(msg[hdr : hdr+b.ivLen])
+		b.dec.CryptBlocks(body, body)
+	case b.ctr != nil:
+		b.count(msg[hdr:hdr+b.ivLen], body)
+	}
 	return nil
 }
 

@@ -213,7 +213,7 @@ func TestNewBoxRefuses(t *testing.T) {
 		func() (*Box, error) { return NewBox(EncrAESGCM16, 128, IntegNone, k(16), k(0)) },
 		func() (*Box, error) { return NewBox(EncrAESGCM16, 128, IntegHMACSHA196, k(20), k(20)) },
 		func() (*Box, error) { return NewBox(EncrChaCha20Poly1305, 256, IntegNone, k(36), k(0)) },
-		func() (*Box, error) { return NewBox(3, 0, IntegHMACSHA196, k(24), k(20)) },
+		func() (*Box, error) { return NewBox(2, 0, IntegHMACSHA196, k(8), k(20)) },
 	} {
 		if _, err := f(); err == nil {
 			t.Errorf("case %d was accepted", i)

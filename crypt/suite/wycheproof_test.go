@@ -78,7 +78,7 @@ func TestWycheproofAEAD(t *testing.T) {
 	for name, e := range map[string]Encr{"aes_gcm_test.json": EncrAESGCM16, "chacha20_poly1305_test.json": EncrChaCha20Poly1305} {
 		done := 0
 		wycheproof(t, name, func(t *testing.T, v vector) {
-			if v.ivSize != 96 || v.tagSizeOct != aeadICVLen {
+			if v.ivSize != 96 || v.tagSizeOct != e.ICVLen() {
 				return // not of RFC 4106 or RFC 7634
 			}
 			done++
@@ -113,10 +113,10 @@ func checkAEAD(t *testing.T, e Encr, bits int, v vector) {
 	if v.Result != "valid" {
 		return
 	}
-	if got := msg[4+aeadIVLen : len(msg)-aeadICVLen]; !bytes.Equal(got, v.Msg) {
+	if got := msg[4+aeadIVLen : len(msg)-e.ICVLen()]; !bytes.Equal(got, v.Msg) {
 		t.Errorf("vector %d: opened to %x", v.TCID, got)
 	}
-	msg = append(append(append([]byte("head"), v.IV[saltLen:]...), v.Msg...), make([]byte, aeadICVLen)...)
+	msg = append(append(append([]byte("head"), v.IV[saltLen:]...), v.Msg...), make([]byte, e.ICVLen())...)
 	box.Seal(msg, 4, aad, nil)
 	if !bytes.Equal(msg, sealed) {
 		t.Errorf("vector %d: sealed to %x", v.TCID, msg)
