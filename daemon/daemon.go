@@ -103,6 +103,7 @@ type Daemon struct {
 
 	hub         *hub
 	registry    *registry
+	holders     *holders
 	connections *connections
 	resolver    *resolver
 	creds       *credentials.Store
@@ -155,7 +156,7 @@ func New(opts Options) (*Daemon, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	d := &Daemon{
 		opts: opts, log: opts.Log, started: time.Now(), cancel: cancel,
-		hub: newHub(), registry: newRegistry(), connections: newConnections(), resolver: newResolver(),
+		hub: newHub(), registry: newRegistry(), holders: newHolders(), connections: newConnections(), resolver: newResolver(),
 		creds: credentials.New(), pools: newPools(), requests: newRequests(), owners: map[uint64]int{}, fromFile: map[string]bool{},
 	}
 	db, err := sadb.New(d.started, sadb.Config{Rand: rand.Reader})
@@ -171,7 +172,7 @@ func New(opts Options) (*Daemon, error) {
 	}
 	d.workers = newWorkers(ctx)
 	d.plane = newPlane(d, db)
-	d.kernel = newSeam(db, d.plane.kick)
+	d.kernel = newSeam(db, d.plane.kick, d.holders.release)
 	d.client = newClient(d, opts.Host)
 	d.starter = newStarter(d, ctx)
 	d.watch = newWatch(d)

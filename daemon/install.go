@@ -15,8 +15,14 @@ import (
 
 // install has the host set up for a child on the client's goroutine, and goes on when that is done.
 func (s *shard) install(e *entry, t ike.Token, q ike.Install) {
+	older, err := s.d.holders.hold(time.Now(), &q.Child)
+	if err != nil {
+		s.d.kernel.Ask(time.Now(), e.unique, ike.Remove{SPIIn: q.Child.SPIIn})
+		s.answerNow(e, t, ike.Failed{Refusal: ike.RefusalSelectors, Err: err})
+		return
+	}
 	if s.d.client.host == nil {
-		s.answerNow(e, t, s.d.kernel.Ask(time.Now(), e.unique, q))
+		s.answerNow(e, t, s.installed(e, q, older))
 		return
 	}
 	// The machine may close, and wipe what it has, before the host is set up.
@@ -27,12 +33,21 @@ func (s *shard) install(e *entry, t ike.Token, q ike.Install) {
 		*k = k.Clone()
 	}
 	s.d.client.prepare(&seen, func(err error) {
-		s.q.put(input{call: func(s *shard) { s.prepared(e, t, q, err) }})
+		s.q.put(input{call: func(s *shard) { s.prepared(e, t, q, older, err) }})
 	})
 }
 
+// installed installs the SAs of a child.
+func (s *shard) installed(e *entry, q ike.Install, older []*holder) ike.Answer {
+	a := s.d.kernel.Ask(time.Now(), e.unique, q)
+	if _, ok := a.(ike.Installed); ok {
+		s.d.takeOver(older)
+	}
+	return a
+}
+
 // prepared installs the SAs of a child that the host is set up for, unless the machine wants it no more.
-func (s *shard) prepared(e *entry, t ike.Token, q ike.Install, err error) {
+func (s *shard) prepared(e *entry, t ike.Token, q ike.Install, older []*holder, err error) {
 	defer func() {
 		for _, k := range []secret.Key{q.Child.KeyIn, q.Child.KeyOut, q.Child.IntegIn, q.Child.IntegOut} {
 			k.Wipe()
@@ -45,7 +60,7 @@ func (s *shard) prepared(e *entry, t ike.Token, q ike.Install, err error) {
 	delete(e.asks, t)
 	var a ike.Answer
 	if err == nil {
-		a = s.d.kernel.Ask(time.Now(), e.unique, q)
+		a = s.installed(e, q, older)
 	} else {
 		s.d.kernel.Ask(time.Now(), e.unique, ike.Remove{SPIIn: q.Child.SPIIn})
 		a = ike.Failed{Err: fmt.Errorf("this host could not be set up for child %q: %w", q.Child.Name, err)}

@@ -162,13 +162,13 @@ func (o *outbound) send(sent *dataplane.Sent) {
 }
 
 func sameSocket(a, b *dataplane.Datagram) bool {
-	return a.Raw == b.Raw && a.Remote.Addr().Is4() == b.Remote.Addr().Is4()
+	return a.Encap == b.Encap && a.Remote.Addr().Is4() == b.Remote.Addr().Is4()
 }
 
 // write sends datagrams of one socket.
 func (o *outbound) write(grams []dataplane.Datagram) {
 	k := kindNATT
-	if grams[0].Raw {
+	if grams[0].Raw() {
 		k = kindESP
 	}
 	s := o.p.d.sockets
@@ -211,7 +211,7 @@ func (o *outbound) pass(packets [][]byte) {
 func (p *plane) probe(spiIn uint32) {
 	buf := make([]byte, probeBuffer)
 	if g, ok := p.engine.Probe(time.Now(), spiIn, buf); ok {
-		p.d.sockets.sendESP(g.Local, g.Remote, g.Raw, g.Buf[:g.N])
+		p.d.sockets.sendESP(g.Local, g.Remote, g.Raw(), g.Buf[:g.N])
 	}
 	p.look()
 }

@@ -100,10 +100,13 @@ func (r *reader) take(now time.Time, n int) {
 		r.takeIKE(now, n)
 		return
 	}
-	raw := r.sk.kind == kindESP
+	encap := natt.NonESP
+	if r.sk.kind == kindESP {
+		encap = natt.Raw
+	}
 	for i := range n {
 		m := &r.msgs[i]
-		r.grams[i] = dataplane.Datagram{Buf: m.Buf, N: m.N, Remote: m.Remote, Local: m.Local, TOS: m.TOS, SegSize: m.SegSize, Raw: raw}
+		r.grams[i] = dataplane.Datagram{Buf: m.Buf, N: m.N, Remote: m.Remote, Local: m.Local, TOS: m.TOS, SegSize: m.SegSize, Encap: encap}
 	}
 	got := r.in.Open(now, r.grams[:n])
 	if len(got.Packets) > 0 {

@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/natterjack/natterjack/crypt/suite"
 	"github.com/natterjack/natterjack/ike"
 	"github.com/natterjack/natterjack/ipsec/sadb"
 	"github.com/natterjack/natterjack/wire/natt"
@@ -34,6 +35,7 @@ type pair struct {
 type seam struct {
 	db        *sadb.DB
 	kick      func() // the SAD has something to do earlier
+	released  func(spiIn uint32)
 	nextChild atomic.Uint64
 
 	mu    sync.Mutex // protects the rest
@@ -41,8 +43,9 @@ type seam struct {
 	owned map[uint64]map[uint32]*pair
 }
 
-func newSeam(db *sadb.DB, kick func()) *seam {
-	return &seam{db: db, kick: kick, pairs: map[uint32]*pair{}, owned: map[uint64]map[uint32]*pair{}}
+// newSeam makes a seam; released is told whenever a pair or a reservation is gone.
+func newSeam(db *sadb.DB, kick func(), released func(spiIn uint32)) *seam {
+	return &seam{db: db, kick: kick, released: released, pairs: map[uint32]*pair{}, owned: map[uint64]map[uint32]*pair{}}
 }
 
 // Ask answers a question of the machine unique.
@@ -127,6 +130,7 @@ func (k *seam) install(now time.Time, unique uint64, c ike.ChildSA) ike.Answer {
 
 // forget drops what is known of a pair.
 func (k *seam) forget(spiIn uint32) {
+	k.released(spiIn)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	p := k.pairs[spiIn]
@@ -225,13 +229,30 @@ func childOf(c ike.ChildSA) (sadb.Child, error) {
 	if err != nil {
 		return sadb.Child{}, err
 	}
+	proto, mode := uint8(sadb.ProtoESP), sadb.Tunnel
+	if c.AH {
+		proto = sadb.ProtoAH
+	}
+	if c.Mode == ike.ModeTransport {
+		mode = sadb.Transport
+	}
 	return sadb.Child{
-		Reqid: c.Reqid, SPIIn: c.SPIIn, SPIOut: c.SPIOut, Endpoint: endpoint(c.Path, c.Encap), Suite: c.Suite,
+		Reqid: c.Reqid, SPIIn: c.SPIIn, SPIOut: c.SPIOut, Endpoint: endpoint(c.Path, c.Encap), Suite: suiteOf(c),
+		Proto: proto, Mode: mode, OrigLocal: c.OrigLocal, OrigRemote: c.OrigRemote, CPIIn: c.CPIIn, CPIOut: c.CPIOut,
 		KeyIn: c.KeyIn, KeyOut: c.KeyOut, IntegIn: c.IntegIn, IntegOut: c.IntegOut,
 		TSLocal: selectorsOf(c.TSLocal), TSRemote: selectorsOf(c.TSRemote), Standby: c.Standby, NoPolicies: conf.NoPolicies,
 		Window: max(minWindow, conf.ReplayWindow), Limits: limits, CopyDF: conf.CopyDF, CopyECN: conf.CopyECN,
 		DSCP: dscpOf(conf.CopyDSCP),
 	}, nil
+}
+
+// suiteOf is what was negotiated, or what the operator says that the peer makes of it.
+func suiteOf(c ike.ChildSA) suite.ESP {
+	s := c.Suite
+	if c.Config.SHA256Short && s.Integ == suite.IntegHMACSHA2256128 {
+		s.Integ = suite.IntegHMACSHA225696
+	}
+	return s
 }
 
 // limitsOf: time is the machine's to watch, and the hard limit in time is set here all the same, for a machine that

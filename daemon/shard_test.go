@@ -53,9 +53,9 @@ func (s *still) Close() error                           { s.once.Do(func() { clo
 func bare(t *testing.T) (*Daemon, *shard) {
 	t.Helper()
 	d := &Daemon{
-		opts: Options{Device: newStill()}, log: slog.New(slog.DiscardHandler), hub: newHub(), registry: newRegistry(),
+		opts: Options{Device: newStill()}, log: slog.New(slog.DiscardHandler), hub: newHub(), registry: newRegistry(), holders: newHolders(),
 		connections: newConnections(), pools: newPools(), requests: newRequests(), owners: map[uint64]int{},
-		kernel: newSeam(nil, func() {}),
+		kernel: newSeam(nil, func() {}, func(uint32) {}),
 	}
 	d.sockets = &sockets{d: d}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -66,7 +66,7 @@ func shuntsOf(c *ike.Connection) []*ike.ChildConfig {
 	}
 	var list []*ike.ChildConfig
 	for _, ch := range c.Children {
-		if ch.Mode != ike.ModeTunnel && !ch.NoPolicies {
+		if ch.Mode.Shunt() && !ch.NoPolicies {
 			list = append(list, ch)
 		}
 	}

@@ -99,7 +99,7 @@ func (s *starter) begin(conn *ike.Connection, child *ike.ChildConfig, auto bool)
 
 // initiate is Daemon.Initiate behind the lookup of names.
 func (s *starter) initiate(ctx context.Context, conn *ike.Connection, child *ike.ChildConfig, c Command) (Initiated, error) {
-	if child != nil && child.Mode != ike.ModeTunnel {
+	if child != nil && child.Mode.Shunt() {
 		return Initiated{}, &InitiateError{Connection: conn.Name, Child: child.Name,
 			Detail: "a policy that passes or drops is in force as long as it is loaded; there is nothing to initiate"}
 	}
@@ -322,7 +322,7 @@ func (s *starter) lost(conn *ike.Connection, reason ike.CloseReason) {
 // startAll begins what start_action = start says.
 func (s *starter) startAll(conn *ike.Connection) {
 	for _, ch := range conn.Children {
-		if ch.Start != ike.StartStart || ch.Mode != ike.ModeTunnel {
+		if !ch.Start.Begins() || ch.Mode.Shunt() {
 			continue
 		}
 		if _, err := s.begin(conn, ch, true); err != nil && !errors.Is(err, errClosing) {

@@ -13,6 +13,7 @@ import (
 // ChildSA is everything the data plane needs to know of a pair of ESP or AH SAs.
 type ChildSA struct {
 	Name          string
+	Connection    string
 	Unique        uint64 // of the IKE SA
 	ChildID       uint64
 	Reqid         uint32

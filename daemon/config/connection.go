@@ -13,16 +13,16 @@ import (
 
 // The reasons for which options are refused, each in one place.
 const (
-	noIKEv1     = "IKEv1 is not built yet"
-	noEAP       = "EAP is not built yet"
-	noMOBIKE    = "MOBIKE is not built yet; an endpoint behind a NAT is followed without it"
-	noMarks     = "policies and SAs do not have marks or interfaces here"
-	noPPK       = "post-quantum preshared keys are not built yet"
-	noReauth    = "reauthentication is not built yet; rekey_time renews all keys"
-	noToken     = "keys and certificates on tokens are not built yet"
-	noCertFile  = "name the file in the list option instead (certs, cacerts, cacert)"
-	noProxy = "the proxy mode of Mobile IPv6 is not built"
-	noBeet  = "BEET is not standardized for IKEv2"
+	noIKEv1    = "IKEv1 is not built yet"
+	noEAP      = "EAP is not built yet"
+	noMOBIKE   = "MOBIKE is not built yet; an endpoint behind a NAT is followed without it"
+	noMarks    = "policies and SAs do not have marks or interfaces here"
+	noPPK      = "post-quantum preshared keys are not built yet"
+	noReauth   = "reauthentication is not built yet; rekey_time renews all keys"
+	noToken    = "keys and certificates on tokens are not built yet"
+	noCertFile = "name the file in the list option instead (certs, cacerts, cacert)"
+	noProxy    = "the proxy mode of Mobile IPv6 is not built"
+	noBeet     = "BEET is not standardized for IKEv2"
 )
 
 // maxKeyingTries bounds keyingtries; 0 and %forever are without a bound.

@@ -113,7 +113,7 @@ func (sa *SA) remoteAddrs() []netip.Addr {
 
 // fill completes a child with what it has of its IKE SA.
 func (sa *SA) fill(c *child) {
-	c.sa.Name, c.sa.Config = c.conf.Name, c.conf
+	c.sa.Name, c.sa.Connection, c.sa.Config = c.conf.Name, sa.conn.Name, c.conf
 	c.sa.Unique, c.sa.Path, c.sa.Encap = sa.env.Unique, sa.path, sa.encapsulated() && !c.sa.AH
 	c.sa.Lifetime = c.conf.LifeTime
 	switch {

@@ -1,0 +1,183 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+// Who holds which addresses (RFC 3948, Section 5.1): two clients behind different NATs may both be 192.168.1.10, and what is
+// for one of them must never go to the other. The first to come holds its selectors, in tunnel mode, against every other
+// identity of all shards. Selectors are an authenticated peer's within what is configured; the identity is proved.
+//
+// An identity never stands in its own way. A rekey, a further child and a rekey of the IKE SA are of the same IKE SA. A
+// client that comes back by another IKE SA (a restart without INITIAL_CONTACT, a re-authentication) takes its own addresses
+// over: the older child does not send from then on, and is deleted a moment later if it is still there.
+
+package daemon
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/natterjack/natterjack/ike"
+	"github.com/natterjack/natterjack/port/route"
+)
+
+// takeoverPause is how long an older child of the same identity is left for its peer to delete, as a peer that
+// re-authenticates does.
+const takeoverPause = 10 * time.Second
+
+// holder is one installed child in tunnel mode.
+type holder struct {
+	unique, childID uint64
+	spiIn           uint32
+	who             identities
+	text            string // for whoever is refused
+	since           time.Time
+	local, remote   []ike.Selector
+	written         bool // the remote selectors are the operator's words, not the peer's choice
+	over            bool // a newer child of its identity has taken over
+}
+
+// heldError is why a child is refused.
+type heldError struct{ text string }
+
+func (e *heldError) Error() string { return e.text }
+
+// holders is safe for concurrent use.
+type holders struct {
+	mu    sync.Mutex // protects the rest
+	bySPI map[uint32]*holder
+	// index has each holder under the prefixes that cover its remote selectors, by family.
+	index [2]prefixes[*holder]
+}
+
+func newHolders() *holders { return &holders{bySPI: map[uint32]*holder{}} }
+
+// covers are the prefixes under which a holder stands.
+func (h *holder) covers() []netip.Prefix {
+	var list []netip.Prefix
+	for _, s := range h.remote {
+		if p := route.Cover(s.From, s.To); p.IsValid() && !slices.Contains(list, p) {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// hold notes what a child has, or says who has it already. The second result are older children of the same identity that
+// it takes over from.
+func (r *holders) hold(now time.Time, c *ike.ChildSA) ([]*holder, error) {
+	if c.Mode != ike.ModeTunnel || c.Config == nil || c.Config.NoPolicies {
+		return nil, nil
+	}
+	h := &holder{
+		unique: c.Unique, childID: c.ChildID, spiIn: c.SPIIn, who: identityKey(c.LocalID, c.RemoteID), since: now,
+		text:  fmt.Sprintf("connection %s, child %s of %s, IKE SA #%d", c.Connection, c.Name, c.RemoteID, c.Unique),
+		local: slices.Clone(c.TSLocal), remote: slices.Clone(c.TSRemote), written: written(c),
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var older []*holder
+	for _, p := range h.covers() {
+		var refusal error
+		r.index[family(p.Addr())].overlapping(p, func(o *holder) bool {
+			switch {
+			case o.unique == h.unique || o.over || !o.meets(h):
+			case o.who == h.who:
+				if !slices.Contains(older, o) {
+					older = append(older, o)
+				}
+			case o.written && h.written && !sameSelectors(o.remote, h.remote):
+				// The operator has written a network and a part of it: the part goes its own way, as policies do.
+			default:
+				refusal = &heldError{fmt.Sprintf("%s is held by %s since %s: without virtual addresses (pools) two clients cannot "+
+					"have the same one (RFC 3948, Section 5.1)", selectorTexts(h.remote), o.text, o.since.UTC().Format(time.RFC3339))}
+				return false
+			}
+			return true
+		})
+		if refusal != nil {
+			return nil, refusal
+		}
+	}
+	r.bySPI[h.spiIn] = h
+	for _, p := range h.covers() {
+		r.index[family(p.Addr())].add(p, h)
+	}
+	return older, nil
+}
+
+// outdo notes that a newer child has taken over from these.
+func (r *holders) outdo(older []*holder) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, o := range older {
+		o.over = true
+	}
+}
+
+// release forgets what a child had. Unknown ones are ignored.
+func (r *holders) release(spiIn uint32) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h := r.bySPI[spiIn]
+	if h == nil {
+		return
+	}
+	delete(r.bySPI, spiIn)
+	for _, p := range h.covers() {
+		r.index[family(p.Addr())].remove(p, h)
+	}
+}
+
+// meets reports whether there is a packet that both have.
+func (h *holder) meets(o *holder) bool {
+	meet := func(a, b []ike.Selector) bool {
+		return slices.ContainsFunc(a, func(s ike.Selector) bool {
+			return slices.ContainsFunc(b, func(o ike.Selector) bool { return overlap(s, o) })
+		})
+	}
+	return meet(h.remote, o.remote) && meet(h.local, o.local)
+}
+
+func overlap(a, b ike.Selector) bool {
+	return a.From.BitLen() == b.From.BitLen() && !a.To.Less(b.From) && !b.To.Less(a.From) &&
+		(a.Proto == 0 || b.Proto == 0 || a.Proto == b.Proto) && a.PortFrom <= b.PortTo && b.PortFrom <= a.PortTo
+}
+
+// written reports whether the remote selectors are all that the configuration has.
+func written(c *ike.ChildSA) bool {
+	return sameSelectors(c.TSRemote, c.Config.RemoteTS)
+}
+
+// sameSelectors reports whether two lists have the same selectors.
+func sameSelectors(a, b []ike.Selector) bool {
+	in := func(a, b []ike.Selector) bool {
+		return !slices.ContainsFunc(a, func(s ike.Selector) bool { return !slices.Contains(b, s) })
+	}
+	return in(a, b) && in(b, a)
+}
+
+func selectorTexts(list []ike.Selector) string {
+	text := ""
+	for i, s := range list {
+		if i > 0 {
+			text += " "
+		}
+		text += SelectorText(s)
+	}
+	return text
+}
+
+// takeOver has older children of an identity stop to send, at once, and deletes those that are there after a while.
+func (d *Daemon) takeOver(older []*holder) {
+	d.holders.outdo(older)
+	for _, o := range older {
+		d.kernel.Ask(time.Now(), o.unique, ike.Remove{SPIIn: o.spiIn, OnlyOut: true})
+		d.log.Info("a child is taken over by a newer one of the same identity", "ike_sa", o.unique, "child_sa", o.childID, "held_by", o.text)
+		time.AfterFunc(takeoverPause, func() {
+			if !d.closing.Load() {
+				d.command(o.unique, ike.Terminate{ChildID: o.childID, Reason: ike.CloseReplaced})
+			}
+		})
+	}
+}
