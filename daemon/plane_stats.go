@@ -31,6 +31,8 @@ var dropNames = [...]struct {
 	{"out-no-policy", dataplane.OutNoPolicy}, {"out-discarded", dataplane.OutDiscarded},
 	{"out-fragment-ports", dataplane.OutFragmentPorts}, {"out-selectors", dataplane.OutSelectors}, {"out-no-sa", dataplane.OutNoSA},
 	{"out-exhausted", dataplane.OutExhausted}, {"out-loop", dataplane.OutLoop}, {"out-no-room", dataplane.OutNoRoom},
+	{"out-fragment", dataplane.OutFragment}, {"out-options", dataplane.OutOptions}, {"out-no-port", dataplane.OutNoPort},
+	{"out-bundle", dataplane.OutBundle}, {"in-no-port", dataplane.InNoPort}, {"in-compression", dataplane.InCompression},
 	{"in-not-esp", dataplane.InNotESP}, {"in-short", dataplane.InShort}, {"in-unknown-spi", dataplane.InUnknownSPI},
 	{"in-replay", dataplane.InReplay}, {"in-icv", dataplane.InICV}, {"in-expired", dataplane.InExpired},
 	{"in-padding", dataplane.InPadding}, {"in-next-header", dataplane.InNextHeader}, {"in-malformed", dataplane.InMalformed},

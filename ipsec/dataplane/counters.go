@@ -27,6 +27,10 @@ const (
 	OutNoSA                         // dropped: no SA and no room to hold it, or held too long
 	OutExhausted                    // dropped: sequence numbers or a hard limit are used up
 	OutLoop                         // dropped: the tunnel's own datagrams, routed into it
+	OutFragment                     // dropped: a fragment, in transport mode (RFC 4303, Section 3.3.4)
+	OutOptions                      // dropped: IPv4 options or IPv6 extension headers, which transport mode cannot carry here
+	OutNoPort                       // dropped: to a client behind a NAT that cannot be told from others, or is gone
+	OutBundle                       // dropped: a bundle of SAs in an order that is not served
 	OutNoRoom                       // dropped: more than one batch can carry
 
 	InOpened        // inner packets delivered
@@ -43,11 +47,13 @@ const (
 	InICV           // dropped: not authentic
 	InExpired       // dropped: the SA has reached a hard limit
 	InPadding       // dropped: padding that is not 1, 2, 3, …, or longer than the packet
-	InNextHeader    // dropped: a next header that tunnel mode does not have
+	InNextHeader    // dropped: a next header that the SA's mode does not have, or a layer inside of itself
 	InMalformed     // dropped: no IP packet, or one that must not be forwarded
 	InTruncated     // dropped: the inner length says more than there is
 	InSelectors     // dropped: outside of its SA's selectors (RFC 4301, Section 5.2)
 	InFragmentPorts // dropped: a fragment without ports on an SA that has some
+	InNoPort        // dropped: from a client behind a NAT that no port could tell from others
+	InCompression   // dropped: IPComp that does not decompress to a packet, or that nobody agreed on
 	InECN           // dropped: congestion experienced and not ECN-capable inside (RFC 6040)
 	InNoRoom        // dropped: more than one batch can carry
 	NumCounters     // how many there are

@@ -38,7 +38,7 @@ func TestBothWays(t *testing.T) {
 			}
 			grams := w.a.seal(w.now, packets...)
 			for _, d := range grams {
-				if d.Remote != outerB || d.Local != outerA || d.Raw {
+				if d.Remote != outerB || d.Local != outerA || d.Raw() {
 					t.Errorf("datagram from %v to %v", d.Local, d.Remote)
 				}
 			}
@@ -134,12 +134,12 @@ func TestJoinable(t *testing.T) {
 func TestRawAndUDP(t *testing.T) {
 	w := newWorld(t, gcm, func(a, b *sadb.Child) { a.Endpoint.Encap, b.Endpoint.Encap = natt.Raw, natt.Raw })
 	grams := w.a.seal(w.now, tcp4(10, 0, 0x10), tcp4(10, 10, 0x10))
-	if len(grams) != 2 || !grams[0].Raw {
-		t.Fatalf("%d datagrams, raw %v", len(grams), grams[0].Raw)
+	if len(grams) != 2 || !grams[0].Raw() {
+		t.Fatalf("%d datagrams, raw %v", len(grams), grams[0].Raw())
 	}
 	// RFC 7296, Section 2.23: ESP in UDP is processed also where no NAT was found.
 	in := arrive(grams)
-	in[1].Raw, in[1].Remote = false, netip.AddrPortFrom(outerA.Addr(), 9999)
+	in[1].Encap, in[1].Remote = natt.NonESP, netip.AddrPortFrom(outerA.Addr(), 9999)
 	if got := w.b.open(w.now, in); len(got) != 2 {
 		t.Errorf("%d packets", len(got))
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/natterjack/natterjack/ipsec/esp"
+	"github.com/natterjack/natterjack/wire/natt"
 )
 
 func seeds() [][]byte {
@@ -95,7 +96,11 @@ func FuzzOpen(f *testing.F) {
 	f.Add(w.fromPeer(esp.NextHeaderNone, nil).Buf, uint8(0), false)
 	f.Add([]byte{0xff}, uint8(1), false)
 	f.Fuzz(func(t *testing.T, b []byte, seg uint8, raw bool) {
-		if got := w.b.in.Open(w.now, []Datagram{{Buf: b, N: len(b), SegSize: int(seg), Raw: raw, Remote: outerA, Local: outerB}}); len(got.Packets) != 0 {
+		encap := natt.NonESP
+		if raw {
+			encap = natt.Raw
+		}
+		if got := w.b.in.Open(w.now, []Datagram{{Buf: b, N: len(b), SegSize: int(seg), Encap: encap, Remote: outerA, Local: outerB}}); len(got.Packets) != 0 {
 			t.Fatal("delivered")
 		}
 	})

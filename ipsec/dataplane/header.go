@@ -24,7 +24,7 @@ const (
 )
 
 // outerTOS is the octet of the outer header. RFC 6040, Section 4.1: normal mode copies ECN, compatibility mode clears it.
-func outerTOS(tos uint8, p *sadb.Pair) uint8 {
+func outerTOS(tos uint8, p *sadb.Sender) uint8 {
 	var t uint8
 	if p.DSCP == sadb.DSCPOut || p.DSCP == sadb.DSCPBoth {
 		t = tos &^ ecnMask
@@ -36,7 +36,7 @@ func outerTOS(tos uint8, p *sadb.Pair) uint8 {
 }
 
 // innerTOS is the octet of the inner header after decapsulation; false: the packet must be dropped. RFC 6040, Section 4.2, Figure 4.
-func innerTOS(tos, outer uint8, p *sadb.Pair) (uint8, bool) {
+func innerTOS(tos, outer uint8, p *sadb.Receiver) (uint8, bool) {
 	if p.DSCP == sadb.DSCPIn || p.DSCP == sadb.DSCPBoth {
 		tos = outer&^ecnMask | tos&ecnMask
 	}

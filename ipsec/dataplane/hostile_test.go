@@ -13,6 +13,7 @@ import (
 
 	"github.com/natterjack/natterjack/ipsec/esp"
 	"github.com/natterjack/natterjack/ipsec/sadb"
+	"github.com/natterjack/natterjack/wire/natt"
 )
 
 // alive sends a packet each way.
@@ -39,7 +40,7 @@ func (w *world) fromPeer(next uint8, payload []byte) Datagram {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return Datagram{Buf: buf, N: n, Remote: outerA, Local: outerB}
+	return Datagram{Buf: buf, N: n, Remote: outerA, Local: outerB, Encap: natt.NonESP}
 }
 
 func TestT071Keepalives(t *testing.T) {
@@ -48,10 +49,10 @@ func TestT071Keepalives(t *testing.T) {
 	list := make([]Datagram, 0, 64)
 	for _, b := range [][]byte{{0xff}, {0x00}, {0, 0, 0, 0, 0xff}} {
 		for _, from := range []netip.AddrPort{outerA, stranger} {
-			list = append(list, Datagram{Buf: b, N: len(b), Remote: from, Local: outerB})
+			list = append(list, Datagram{Buf: b, N: len(b), Remote: from, Local: outerB, Encap: natt.NonESP})
 		}
 	}
-	bad := Datagram{Buf: []byte{0xff, 0xff}, N: 2, Remote: outerA, Local: outerB}
+	bad := Datagram{Buf: []byte{0xff, 0xff}, N: 2, Remote: outerA, Local: outerB, Encap: natt.NonESP}
 	if n := testing.AllocsPerRun(100, func() {
 		if got := w.b.in.Open(w.now, list); len(got.Packets)+len(got.IKE) != 0 {
 			t.Fatal("a keepalive was delivered")
@@ -75,9 +76,9 @@ func TestT070IKEIsNotESP(t *testing.T) {
 	w := newWorld(t, gcm, nil)
 	ike := append(make([]byte, 4), bytes.Repeat([]byte{7}, 28)...)
 	got := w.b.in.Open(w.now, []Datagram{
-		{Buf: ike, N: len(ike), Remote: outerA, Local: outerB},
-		{Buf: ike[:31], N: 31, Remote: outerA, Local: outerB},
-		{Buf: []byte{0, 0, 0, 1, 0, 0, 0, 1}, N: 8, Remote: outerA, Local: outerB},
+		{Buf: ike, N: len(ike), Remote: outerA, Local: outerB, Encap: natt.NonESP},
+		{Buf: ike[:31], N: 31, Remote: outerA, Local: outerB, Encap: natt.NonESP},
+		{Buf: []byte{0, 0, 0, 1, 0, 0, 0, 1}, N: 8, Remote: outerA, Local: outerB, Encap: natt.NonESP},
 	})
 	if len(got.IKE) != 1 || !bytes.Equal(got.IKE[0].Bytes, ike[4:]) || got.IKE[0].Remote != outerA || got.IKE[0].Local != outerB {
 		t.Errorf("IKE: %+v", got.IKE)
@@ -99,7 +100,7 @@ func TestT080Shapes(t *testing.T) {
 			if n >= 8 {
 				b[7] = 1
 			}
-			list = append(list, Datagram{Buf: b, N: n, Remote: outerA, Local: outerB})
+			list = append(list, Datagram{Buf: b, N: n, Remote: outerA, Local: outerB, Encap: natt.NonESP})
 		}
 		list = append(list, w.fromPeer(0, []byte("x")), w.fromPeer(255, nil), w.fromPeer(50, nil), w.fromPeer(esp.NextHeaderNone, []byte("junk")))
 		if got := w.b.open(w.now, list); len(got) != 0 {
@@ -439,23 +440,23 @@ func TestT093Buffers(t *testing.T) {
 	// What is not opened stays as it was: unknown SPIs, replays, IKE.
 	d := w.fromPeer(4, p)
 	x := bytes.Clone(d.Buf)
-	w.b.open(w.now, []Datagram{{Buf: bytes.Clone(x), N: len(x), Remote: outerA, Local: outerB}})
+	w.b.open(w.now, []Datagram{{Buf: bytes.Clone(x), N: len(x), Remote: outerA, Local: outerB, Encap: natt.NonESP}})
 	for _, y := range [][]byte{x, append([]byte{9, 9, 9, 9}, x[4:]...), append(make([]byte, 4), x[4:]...)} {
 		was := bytes.Clone(y)
-		w.b.in.Open(w.now, []Datagram{{Buf: y, N: len(y), Remote: outerA, Local: outerB}})
+		w.b.in.Open(w.now, []Datagram{{Buf: y, N: len(y), Remote: outerA, Local: outerB, Encap: natt.NonESP}})
 		if !bytes.Equal(was, y) {
 			t.Errorf("Open wrote into a datagram that it did not open: %x", was[:8])
 		}
 	}
 }
 
-// TestT094IPComp: nobody negotiates it, so it is a next header that tunnel mode does not have.
+// TestT094IPComp: where nobody has agreed on it, it is not opened.
 func TestT094IPComp(t *testing.T) {
 	w := newWorld(t, gcm, nil)
 	if got := w.b.open(w.now, []Datagram{w.fromPeer(108, []byte{4, 0, 0, 2, 1, 2, 3, 4})}); len(got) != 0 {
 		t.Error("delivered")
 	}
-	w.b.count(InNextHeader, 1)
+	w.b.count(InCompression, 1)
 	w.alive()
 }
 

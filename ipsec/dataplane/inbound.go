@@ -6,7 +6,6 @@
 package dataplane
 
 import (
-	"encoding/binary"
 	"net/netip"
 	"time"
 
@@ -24,9 +23,12 @@ const (
 
 // Message is an IKE message among the datagrams.
 type Message struct {
-	// Bytes is the message without its marker, in the caller's buffer: copy it before the buffer is used again.
+	// Bytes is the message without its marker, in the caller's buffer: copy it before the buffer is used again. By the rules of
+	// a system the marker is in place.
 	Bytes         []byte
 	Remote, Local netip.AddrPort
+	// Encap is the mode of the port it arrived at.
+	Encap natt.Mode
 }
 
 // Received is what Open made. The slices are the Inbound's own and valid until the next call; the octets lie in the
@@ -44,26 +46,32 @@ type Inbound struct {
 	e       *Engine
 	n       Counters
 	now     int64
-	pair    *sadb.Pair // whose inbound half is taken
+	rcv     *sadb.Receiver // the inbound half that is taken
 	arrival sadb.Arrival
+	encap   natt.Mode
+	rules   natt.Rules
 	tos     uint8
 	in      inner
+	chain   chain
+	fix     fix
 
 	packets [maxPackets][]byte
 	ike     [maxIKE]Message
 	got     Received
 	joins   joins
+	chunks  chunks
 }
 
 // NewInbound makes the inbound half for one goroutine.
 func (e *Engine) NewInbound() *Inbound { return &Inbound{e: e} }
 
-// Open takes a batch as port/udp.Conn.ReadBatch fills it on a socket where IKE has the non-ESP marker (4500), and with
-// Raw set what a raw socket delivered. It tells keepalives, IKE and ESP apart and opens ESP in place.
+// Open takes a batch as port/udp.Conn.ReadBatch fills it on a socket that has a mode, or what a raw socket delivered. It
+// tells keepalives, IKE and ESP apart and opens ESP in place.
 func (in *Inbound) Open(now time.Time, msgs []Datagram) *Received {
 	in.now = in.e.db.Clock(now)
 	in.got = Received{Packets: in.packets[:0], IKE: in.ike[:0]}
 	in.joins.begin()
+	in.chunks.begin()
 	for i := range msgs {
 		m := &msgs[i]
 		if i >= BatchSize {
@@ -79,25 +87,44 @@ func (in *Inbound) Open(now time.Time, msgs []Datagram) *Received {
 // message takes one message apart. The inbound half of a pair is given back at its end: others may wait for it.
 // RFC 4303, Section 3.4.1: a fragment is not given to ESP: sockets deliver whole datagrams, and half of one is not authentic.
 func (in *Inbound) message(m *Datagram) {
-	in.arrival = sadb.Arrival{From: m.Remote, To: m.Local, Raw: m.Raw}
-	in.tos = m.TOS
+	in.arrival = sadb.Arrival{From: m.Remote, To: m.Local, Raw: m.Raw()}
+	in.encap, in.rules, in.tos, in.fix.sa = m.Encap, m.Rules, m.TOS, nil
 	seg := m.N
 	if m.SegSize > 0 {
 		seg = min(m.SegSize, m.N)
 	}
 	for off := 0; off < m.N; off += seg {
 		end := min(off+seg, m.N)
-		in.datagram(m.Buf[off:end:end])
+		if in.arrival.Raw {
+			in.raw(m.Buf[off:end:end], m.Proto)
+		} else {
+			in.datagram(m.Buf[off:end:end])
+		}
 	}
 	in.take(nil)
 }
 
-func (in *Inbound) datagram(b []byte) {
-	if in.arrival.Raw {
+// raw takes what a raw socket of a protocol delivered.
+func (in *Inbound) raw(b []byte, proto uint8) {
+	switch proto {
+	case 0, protoESP:
 		in.esp(b)
-		return
+	case protoAH:
+		in.ah(b)
+	case protoIPComp:
+		in.chain.begin()
+		in.unwrap(b, 0, len(b), protoIPComp)
+	default:
+		in.n[InNotESP]++
 	}
-	switch v, rest := natt.Classify(natt.NonESP, b); v {
+}
+
+func (in *Inbound) datagram(b []byte) {
+	v, rest := natt.Classify(in.encap, b)
+	if in.rules != natt.Strict {
+		v, rest = in.rules.Verdict(in.encap, b)
+	}
+	switch v {
 	case natt.Keepalive:
 		in.n[InKeepalives]++ // RFC 3948, Section 4: ignored, and no sign of life
 	case natt.ESP:
@@ -108,52 +135,42 @@ func (in *Inbound) datagram(b []byte) {
 			return
 		}
 		in.n[InIKE]++
-		in.got.IKE = append(in.got.IKE, Message{Bytes: rest, Remote: in.arrival.From, Local: in.arrival.To})
+		in.got.IKE = append(in.got.IKE, Message{Bytes: rest, Remote: in.arrival.From, Local: in.arrival.To, Encap: in.encap})
 	default:
 		in.n[InNotESP]++
 	}
 }
 
-// take gives the pair in hand back and takes p.
-func (in *Inbound) take(p *sadb.Pair) {
-	if in.pair != nil {
-		in.pair.EndOpen()
+// take gives the half in hand back and takes r.
+func (in *Inbound) take(r *sadb.Receiver) {
+	if in.rcv != nil {
+		in.rcv.EndOpen()
 	}
-	if p != nil {
-		p.BeginOpen(in.now)
+	if r != nil {
+		r.BeginOpen(in.now)
 	}
-	in.pair = p
+	in.rcv = r
 }
 
-// esp opens one ESP packet.
+// find takes the SA of a packet; false: there is none. RFC 4303, Section 3.4.2: the packet MUST be discarded. Nothing is answered (HOSTILE
+// T-081).
+func (in *Inbound) find(proto uint8, spi uint32) bool {
+	if in.rcv != nil && in.rcv.SPI() == spi && in.rcv.Proto() == proto {
+		return true
+	}
+	r := in.e.db.Receiver(proto, spi, in.arrival.To.Addr())
+	if r == nil {
+		in.n[InUnknownSPI]++
+		return false
+	}
+	in.take(r)
+	return true
+}
+
+// esp opens one ESP packet that came from outside.
 func (in *Inbound) esp(b []byte) {
-	if len(b) < esp.HeaderLen {
-		in.n[InShort]++
-		return
-	}
-	spi := binary.BigEndian.Uint32(b)
-	if in.pair == nil || in.pair.SPIIn() != spi {
-		p := in.e.db.Inbound(spi)
-		if p == nil {
-			// RFC 4303, Section 3.4.2: no SA: the packet MUST be discarded. Nothing is answered (HOSTILE T-081).
-			in.n[InUnknownSPI]++
-			return
-		}
-		in.take(p)
-	}
-	o, err := in.pair.Open(b, &in.arrival)
-	if err != nil {
-		in.n[reason(err)]++
-		return
-	}
-	switch o.Next {
-	case esp.NextHeaderNone: // RFC 4303, Section 2.6: a dummy MUST be discarded without an error
-		in.n[InDummies]++
-	case esp.NextHeaderIPv4, esp.NextHeaderIPv6:
-		in.inner(b, o)
-	default:
-		in.n[InNextHeader]++
-	}
+	in.chain.begin()
+	in.unwrap(b, 0, len(b), protoESP)
 }
 
 func reason(err error) Counter {
@@ -170,10 +187,10 @@ func reason(err error) Counter {
 	return InICV
 }
 
-// inner checks an opened packet and delivers it.
-func (in *Inbound) inner(b []byte, o esp.Opened) {
+// tunnel checks the packet of an SA in tunnel mode, b[at:end], and delivers it.
+func (in *Inbound) tunnel(b []byte, at, end int, v6 bool) {
 	i := &in.in
-	switch parse(o.Payload, false, i) {
+	switch parse(b[at:end], false, i) {
 	case malformed:
 		in.n[InMalformed]++
 		return
@@ -181,47 +198,72 @@ func (in *Inbound) inner(b []byte, o esp.Opened) {
 		in.n[InTruncated]++
 		return
 	}
-	if i.flow.V6 != (o.Next == esp.NextHeaderIPv6) {
+	if i.flow.V6 != v6 {
 		in.n[InMalformed]++
 		return
 	}
-	// RFC 4301, Section 5.2, step 4: the packet must match the selectors of the SA it came by; otherwise it MUST be discarded.
-	switch ok, hidden := in.pair.Contains(&i.flow); {
-	case hidden:
-		in.n[InFragmentPorts]++
-		return
-	case !ok:
-		in.n[InSelectors]++
+	if !in.allowed() {
 		return
 	}
-	tos, ok := innerTOS(i.tos, in.tos, in.pair)
+	sa := in.chain.sas[0]
+	tos, ok := innerTOS(i.tos, in.tos, sa)
 	if !ok {
 		in.n[InECN]++
 		return
 	}
-	p := o.Payload[:i.n]
-	if i.n < len(o.Payload) { // RFC 4303, Section 2.7: what is behind the inner packet is padding
+	p := b[at : at+i.n]
+	if i.n < end-at { // RFC 4303, Section 2.7: what is behind the inner packet is padding
 		in.n[InTrimmed]++
 	}
 	if tos != i.tos {
 		setTOS(p, tos)
 	}
-	if in.e.clamp && isSYN(p, i) && clampMSS(p, i, in.pair.MaxInner(in.now)) {
-		in.n[InClamped]++
-	}
-	in.deliver(b, i)
+	in.clampMSS(p, 0)
+	in.deliver(b, at)
 }
 
-// deliver appends the packet with the octets in front of it, which are its own ESP header: 16 at least. Its capacity ends where
-// its datagram does: who appends to it must not reach into the next one.
-func (in *Inbound) deliver(b []byte, i *inner) {
+// allowed: RFC 4301, Section 5.2, step 4: the packet must match the selectors of the SA it came by, or the policy whose SAs they
+// are; otherwise it MUST be discarded.
+func (in *Inbound) allowed() bool {
+	var ok, hidden bool
+	if pair := in.chain.pair; pair != nil {
+		ok, hidden = pair.Contains(&in.in.flow)
+	} else {
+		v := in.e.db.CheckIn(in.now, &in.in.flow, in.chain.list())
+		ok, hidden = v == sadb.Accepted, v == sadb.PortsHidden
+	}
+	switch {
+	case hidden:
+		in.n[InFragmentPorts]++
+		return false
+	case !ok:
+		in.n[InSelectors]++
+		return false
+	}
+	return true
+}
+
+// clampMSS lowers the MSS of a SYN to what fits on the way back, header octets more than the SA's payload.
+func (in *Inbound) clampMSS(p []byte, header int) {
+	pair := in.chain.pair
+	if pair == nil || !in.e.clamp || !isSYN(p, &in.in) {
+		return
+	}
+	if clampMSS(p, &in.in, in.e.mostOf(pair, in.now)+header) {
+		in.n[InClamped]++
+	}
+}
+
+// deliver appends the packet at b[at:] with the octets in front of it, which are its own ESP header, or that of a packet made
+// anew: Headroom at least. Its capacity ends where its datagram does: who appends to it must not reach into the next one.
+func (in *Inbound) deliver(b []byte, at int) {
 	if len(in.got.Packets) == maxPackets {
 		in.n[InNoRoom]++
 		return
 	}
+	i := &in.in
 	in.n[InOpened]++
 	in.n[InOpenedOctets] += uint64(i.n)
-	head := in.pair.HeadIn()
-	in.got.Packets = append(in.got.Packets, b[head-Headroom:head+i.n:len(b)])
+	in.got.Packets = append(in.got.Packets, b[at-Headroom:at+i.n:len(b)])
 	in.joins.see(in.got.Packets, i)
 }

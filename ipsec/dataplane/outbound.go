@@ -39,19 +39,25 @@ type cached struct {
 // item is a packet that is to be sealed.
 type item struct {
 	p        []byte
+	body     int   // where what is protected begins
+	proto    uint8 // what that is: the next header
 	tos      uint8
-	v6       bool
 	split    bool // fragment it first
 	fragment bool // let the datagram be fragmented
 	next     int
 }
 
-// group is the packets of one pair.
+// group is the packets of one SA or bundle.
 type group struct {
-	pair        *sadb.Pair
+	sas         sadb.Bundle  // the innermost first
+	out         *sadb.Sender // the outermost
+	pair        *sadb.Pair   // nil: single SAs
 	ep          sadb.Endpoint
-	most        int // the largest inner packet that fits
-	holed       int // the largest that would fit a path with a hole
+	marker      int  // octets in front of ESP on its port
+	tunnel      bool // the innermost SA's mode
+	layered     bool // more than one ESP SA
+	most        int  // the largest inner packet that fits
+	holed       int  // the largest that would fit a path with a hole
 	first, last int
 	firstGram   int
 }
@@ -82,11 +88,14 @@ type Outbound struct {
 	split   splitter
 	held    []byte
 	in      inner
+	bundle  sadb.Bundle
+	layers  layers
 }
 
 // Sent is what Seal made. It is the Outbound's own memory and valid until the next call of Seal or Release.
 type Sent struct {
-	// Datagrams go to the sockets, in order: those with Raw set to the raw socket, the others to UDP (WriteBatch).
+	// Datagrams go to the sockets, in order: those of natt.Raw to the raw socket of their Proto, the others to the UDP
+	// socket of their local port (WriteBatch).
 	Datagrams []Datagram
 	// Replies are packets back to the inner side (ICMP too big), each behind Headroom free octets:
 	// Device.Write(Replies, dataplane.Headroom).
@@ -99,7 +108,7 @@ type Sent struct {
 func (e *Engine) NewOutbound() *Outbound { return &Outbound{e: e, arena: make([]byte, arenaFirst)} }
 
 // Seal takes a batch as port/tun.Device.Read fills it: packet i is bufs[i][offset:][:sizes[i]], at most BatchSize of
-// them. The packets are not kept; their octets are changed only where an MSS is clamped.
+// them. The packets are not kept; their octets are changed only where an MSS is clamped or a port given back to a client.
 func (o *Outbound) Seal(now time.Time, bufs [][]byte, sizes []int, offset int) *Sent {
 	o.begin(now)
 	for i, n := range sizes[:min(len(sizes), len(bufs))] {
@@ -157,18 +166,17 @@ func (o *Outbound) sort(p []byte) {
 		return
 	}
 	p = p[:in.n]
+	to, at, ok := o.target(p)
+	if !ok {
+		o.n[OutNoPort]++
+		return
+	}
 	c := o.lookup(&in.flow)
 	switch c.match.Action {
 	case sadb.Protect:
-		o.protect(p, c)
+		o.protect(p, c, to, at)
 	case sadb.Bypass:
-		if c.match.Hidden {
-			// RFC 4301, Section 7.4: what its ports might have had protected does not leave in clear.
-			o.n[OutFragmentPorts]++
-			return
-		}
-		o.n[OutBypassed]++
-		o.sent.Bypass = append(o.sent.Bypass, p)
+		o.clear(p, c)
 	case sadb.Discard:
 		o.n[OutDiscarded]++
 	default:
@@ -178,6 +186,35 @@ func (o *Outbound) sort(p []byte) {
 		}
 		o.n[OutNoPolicy]++
 	}
+}
+
+// clear hands a packet back that goes unprotected.
+func (o *Outbound) clear(p []byte, c *cached) {
+	if c.match.Hidden {
+		// RFC 4301, Section 7.4: what its ports might have had protected does not leave in clear.
+		o.n[OutFragmentPorts]++
+		return
+	}
+	o.n[OutBypassed]++
+	o.sent.Bypass = append(o.sent.Bypass, p)
+}
+
+// target finds the client behind a NAT that a packet is for, and has the flow be the client's own: policies and selectors know no
+// other. at is where its port stands in p. False: it is a client's that is gone.
+func (o *Outbound) target(p []byte) (to target, at int, ok bool) {
+	t, in := &o.e.nats, &o.in
+	if !t.any.Load() || in.upper == 0 || in.fragment {
+		return target{}, 0, true
+	}
+	k, at, told := sideOf(p, in, true)
+	if !told {
+		return target{}, 0, true // an error: address refuses it where there may be others
+	}
+	to, gone := t.leave(o.now, k)
+	if to.known && at > 0 && (k.proto == protoTCP || k.proto == protoUDP) {
+		in.flow.RemotePort = to.own
+	}
+	return to, at, !gone
 }
 
 // lookup finds the policy of a flow, in the cache or the SPD.
@@ -190,15 +227,14 @@ func (o *Outbound) lookup(f *sadb.Flow) *cached {
 	return c
 }
 
-func (o *Outbound) protect(p []byte, c *cached) {
+// protect chooses the SAs of a packet and puts it to the others of theirs.
+func (o *Outbound) protect(p []byte, c *cached, to target, at int) {
 	in := &o.in
-	pair := c.match.Sending()
-	if pair == nil {
-		if pair = o.hold(p, c); pair == nil {
-			return
-		}
+	if !o.choose(p, c, &to) {
+		return
 	}
-	if c.pair != pair {
+	pair := o.bundle.SAs[0].Pair()
+	if pair != nil && c.pair != pair {
 		switch ok, hidden := pair.Contains(&in.flow); {
 		case hidden:
 			o.n[OutFragmentPorts]++
@@ -210,21 +246,93 @@ func (o *Outbound) protect(p []byte, c *cached) {
 		c.pair = pair
 	}
 	g := o.group(pair)
+	if g == nil {
+		o.n[OutBundle]++
+		return
+	}
 	if loops(p, in, &g.ep) {
 		o.n[OutLoop]++
 		return
 	}
-	it := item{p: p, tos: outerTOS(in.tos, pair), v6: in.flow.V6, next: noItem}
-	if in.n > g.holed && in.flow.Proto == protoTCP && !in.fragment && o.holes.watch(o.now, p, in, pair) {
-		g.most = pair.MaxInner(o.now)
+	it := item{p: p, proto: protoIPv4, tos: in.tos, next: noItem}
+	if in.flow.V6 {
+		it.proto = protoIPv6
 	}
-	if in.n > g.most && !o.large(g, p, &it) {
+	extra := 0
+	if g.tunnel {
+		it.tos = outerTOS(in.tos, g.out)
+	} else {
+		if why := transportable(in, &g.ep); why != OutSealed {
+			o.n[why]++
+			return
+		}
+		if !o.address(p, g, to, at) {
+			o.n[OutNoPort]++
+			return
+		}
+		it.body, it.proto, extra = in.body, in.next, in.body
+	}
+	if in.n > g.holed+extra && in.flow.Proto == protoTCP && !in.fragment && pair != nil && o.holes.watch(o.now, p, in, pair) {
+		g.most = o.e.most(&g.sas, &g.ep, pair.PathMTU(o.now))
+	}
+	if in.n > g.most+extra && !o.large(g, p, &it, g.most+extra) {
 		return
 	}
-	if o.e.clamp && clampMSS(p, in, g.most) {
+	if o.e.clamp && clampMSS(p, in, g.most+extra) {
 		o.n[OutClamped]++
 	}
 	o.append(g, it)
+}
+
+// choose finds the SAs, into o.bundle; false: there are none, and what becomes of the packet is done.
+func (o *Outbound) choose(p []byte, c *cached, to *target) bool {
+	if to.pair != nil {
+		o.single(to.pair)
+		return true
+	}
+	if pair := c.match.Sending(); pair != nil {
+		o.single(pair)
+		return true
+	}
+	resolve := c.match.Resolve(o.now, &o.in.flow, &o.bundle)
+	switch {
+	case resolve == sadb.Sealed && o.bundle.N > 0:
+		return true
+	case resolve == sadb.Clear:
+		o.clear(p, c)
+		return false
+	case to.known:
+		o.n[OutNoSA]++ // its client's SA has ended: it waits for no other
+		return false
+	}
+	if pair := o.hold(p, c); pair != nil {
+		o.single(pair)
+		return true
+	}
+	return false
+}
+
+// single is the bundle of a pair.
+func (o *Outbound) single(pair *sadb.Pair) {
+	o.bundle = sadb.Bundle{N: 1}
+	o.bundle.SAs[0] = pair.Out()
+	o.bundle.Modes[0] = pair.Mode()
+}
+
+// address gives the packet the port that the client has, or notes that this host speaks to it first; false: that port is not this
+// SA's.
+func (o *Outbound) address(p []byte, g *group, to target, at int) bool {
+	if to.known {
+		if at > 0 {
+			setSide(p, &o.in, at, to.own)
+		}
+		return true
+	}
+	if local, remote := g.out.Orig(); !behindNAT(g.ep.UDP(), g.ep.Remote.Addr(), local, remote) {
+		return true
+	}
+	k, _, ok := sideOf(p, &o.in, true)
+	return ok && (g.pair == nil || o.e.nats.claim(o.now, k, g.pair))
 }
 
 // hold keeps a packet that has no SA, or finds that it has one by now.
@@ -245,18 +353,27 @@ func (o *Outbound) hold(p []byte, c *cached) *sadb.Pair {
 	return nil
 }
 
-// group finds the group of a pair: mostly the last one.
+// group finds the group of the bundle in hand: mostly the last one. Nil: its order is not served.
 func (o *Outbound) group(pair *sadb.Pair) *group {
 	for i := o.nGroup - 1; i >= 0; i-- {
-		if o.groups[i].pair == pair {
-			return &o.groups[i]
+		if g := &o.groups[i]; g.sas.SAs[0] == o.bundle.SAs[0] && g.sas == o.bundle {
+			return g
 		}
+	}
+	sas := &o.bundle
+	out := sas.SAs[sas.N-1]
+	ep := out.Endpoint()
+	if !served(sas) {
+		return nil
 	}
 	g := &o.groups[o.nGroup]
 	o.nGroup++
-	*g = group{pair: pair, ep: pair.Endpoint(), most: pair.MaxInner(o.now), holed: pair.InnerAt(holeMTU), first: noItem, last: noItem}
-	if pair.PathMTU(o.now) <= holeMTU {
-		g.holed = pair.InnerAt(sadb.FloorV4)
+	mtu := out.PathMTU(o.now)
+	*g = group{sas: *sas, out: out, pair: pair, ep: ep, marker: ep.Encap.Overhead(), first: noItem, last: noItem,
+		tunnel: sas.Modes[0] != sadb.Transport, layered: layered(sas),
+		most: o.e.most(sas, &ep, mtu), holed: o.e.most(sas, &ep, holeMTU)}
+	if mtu <= holeMTU {
+		g.holed = o.e.most(sas, &ep, sadb.FloorV4)
 	}
 	return g
 }
@@ -273,19 +390,23 @@ func (o *Outbound) append(g *group, it item) {
 	g.last = i
 }
 
-// seal seals the packets of one pair, with its outbound half taken once.
+// seal seals the packets of one group, with its outbound half taken once.
 func (o *Outbound) seal(g *group) {
 	g.firstGram = len(o.sent.Datagrams)
-	g.pair.BeginSeal(o.now)
+	if g.layered {
+		o.sealLayers(g)
+		return
+	}
+	g.out.BeginSeal(o.now)
 	for i := g.first; i != noItem; i = o.items[i].next {
 		it := &o.items[i]
 		if it.split {
 			o.sealFragments(g, it)
 		} else {
-			o.sealOne(g, it, len(it.p))
+			o.sealOne(g, it)
 		}
 	}
-	g.pair.EndSeal()
+	g.out.EndSeal()
 }
 
 func (o *Outbound) sealFragments(g *group, it *item) {
@@ -294,7 +415,7 @@ func (o *Outbound) sealFragments(g *group, it *item) {
 		return
 	}
 	o.n[OutFragmented]++
-	head := g.pair.Head()
+	head := g.marker + g.out.Head()
 	for o.room(g, g.most) {
 		n := o.split.next(o.arena[o.off+head:])
 		if n == 0 {
@@ -306,18 +427,22 @@ func (o *Outbound) sealFragments(g *group, it *item) {
 	}
 }
 
-func (o *Outbound) sealOne(g *group, it *item, n int) {
-	if !o.room(g, n) {
+func (o *Outbound) sealOne(g *group, it *item) {
+	body := it.p[it.body:]
+	if !o.room(g, len(body)) {
 		return
 	}
-	copy(o.arena[o.off+g.pair.Head():], it.p)
-	o.sealed(g, it, n)
+	copy(o.arena[o.off+g.marker+g.out.Head():], body)
+	o.sealed(g, it, len(body))
 }
 
 // room makes sure that one more datagram fits the batch.
-func (o *Outbound) room(g *group, n int) bool {
+func (o *Outbound) room(g *group, n int) bool { return o.space(g.marker + g.out.Size(n)) }
+
+// space makes sure that one more datagram of size octets fits the batch.
+func (o *Outbound) space(size int) bool {
 	if len(o.sent.Datagrams) < maxDatagrams {
-		if o.off+g.pair.Size(n) <= len(o.arena) {
+		if o.off+size <= len(o.arena) {
 			return true
 		}
 		if len(o.arena) < arenaSize { // once; what was sealed stays where it is
@@ -331,34 +456,39 @@ func (o *Outbound) room(g *group, n int) bool {
 
 // sealed seals the n octets that lie in place and puts the result behind the run in hand, or begins another.
 func (o *Outbound) sealed(g *group, it *item, n int) bool {
-	next := uint8(esp.NextHeaderIPv4)
-	if it.v6 {
-		next = esp.NextHeaderIPv6
-	}
-	size, err := g.pair.Seal(o.arena[o.off:], n, next)
+	size, err := g.out.Seal(o.arena[o.off+g.marker:], n, it.proto)
 	if err != nil {
 		o.n[OutExhausted]++
 		return false
 	}
+	if g.marker > 0 {
+		clear(o.arena[o.off : o.off+g.marker])
+		size += g.marker
+	}
+	o.emit(g, it, n, size, protoESP)
+	return true
+}
+
+// emit puts the datagram of size octets that lies at o.off behind the run in hand, or begins another.
+func (o *Outbound) emit(g *group, it *item, n, size int, proto uint8) {
 	o.n[OutSealed]++
 	o.n[OutSealedOctets] += uint64(n)
 	o.n[OutDatagrams]++
 	if k := len(o.sent.Datagrams); k > g.firstGram && o.extend(&o.sent.Datagrams[k-1], it, size) {
 		o.off += size
-		return true
+		return
 	}
 	o.runAt = o.off
 	o.sent.Datagrams = append(o.sent.Datagrams, Datagram{
 		Buf: o.arena[o.off : o.off+size], N: size, SegSize: size, Remote: g.ep.Remote, Local: g.ep.Local,
-		TOS: it.tos, Raw: !g.ep.UDP(), Fragment: it.fragment,
+		TOS: it.tos, Encap: g.ep.Encap, Proto: proto, Fragment: it.fragment,
 	})
 	o.off += size
-	return true
 }
 
 // extend puts the datagram behind d into d's run if it may: sizes are equal but for the last, which is shorter.
 func (o *Outbound) extend(d *Datagram, it *item, size int) bool {
-	if o.runAt+d.N != o.off || d.Raw || d.Fragment || it.fragment || d.TOS != it.tos || size > d.SegSize || d.N%d.SegSize != 0 ||
+	if o.runAt+d.N != o.off || d.Raw() || d.Fragment || it.fragment || d.TOS != it.tos || size > d.SegSize || d.N%d.SegSize != 0 ||
 		d.N+size > maxRunOctets || d.N/d.SegSize == maxRun {
 		return false
 	}

@@ -19,15 +19,18 @@ const (
 
 	protoHopByHop = 0
 	protoICMP     = 1
+	protoIPv4     = 4
 	protoTCP      = 6
 	protoUDP      = 17
 	protoDCCP     = 33
+	protoIPv6     = 41
 	protoRouting  = 43
 	protoFragment = 44
 	protoESP      = 50
 	protoAH       = 51
 	protoICMPv6   = 58
 	protoDstOpts  = 60
+	protoIPComp   = 108
 	protoSCTP     = 132
 	protoMobility = 135
 	protoUDPLite  = 136
@@ -48,6 +51,11 @@ type inner struct {
 	// upper is the offset of the upper-layer header; 0: this fragment does not have it.
 	upper int
 	tos   uint8
+	// body is where what transport mode protects begins, the octets behind the IP header, and next the protocol there
+	// (RFC 4303, Section 3.1.1). outside: there are options or extension headers that would have to stay in front of ESP.
+	body    int
+	next    uint8
+	outside bool
 	// df: IPv4 with Don't Fragment. fragment: one of several. first: the first of them.
 	df, fragment, first bool
 }
@@ -88,7 +96,8 @@ func parseV4(p []byte, out bool, in *inner) verdict {
 	}
 	offset := int(binary.BigEndian.Uint16(p[6:]) & 0x1fff)
 	more := p[6]&0x20 != 0
-	*in = inner{n: total, tos: p[1], df: p[6]&0x40 != 0, fragment: more || offset > 0, first: offset == 0}
+	*in = inner{n: total, tos: p[1], df: p[6]&0x40 != 0, fragment: more || offset > 0, first: offset == 0,
+		body: header, next: p[9], outside: header > ipv4Header}
 	f := &in.flow
 	f.Proto = p[9]
 	src, dst := sadb.IP{Lo: uint64(binary.BigEndian.Uint32(p[12:]))}, sadb.IP{Lo: uint64(binary.BigEndian.Uint32(p[16:]))}
@@ -117,7 +126,7 @@ func parseV6(p []byte, out bool, in *inner) verdict {
 	if total > len(p) {
 		return truncated
 	}
-	*in = inner{n: total, tos: p[0]<<4 | p[1]>>4, first: true}
+	*in = inner{n: total, tos: p[0]<<4 | p[1]>>4, first: true, body: ipv6Header, next: p[6]}
 	f := &in.flow
 	f.V6 = true
 	src := sadb.IP{Hi: binary.BigEndian.Uint64(p[8:]), Lo: binary.BigEndian.Uint64(p[16:])}
@@ -137,6 +146,10 @@ func parseV6(p []byte, out bool, in *inner) verdict {
 		if n == 0 {
 			f.Proto, in.upper = next, at
 			return ports(p, out, in)
+		}
+		// RFC 4303, Section 3.1.1: hop-by-hop, routing and fragment headers go before ESP; destination options may go behind.
+		if next == protoHopByHop || next == protoRouting || next == protoFragment {
+			in.outside = true
 		}
 		if next == protoFragment {
 			field := binary.BigEndian.Uint16(p[at+2:])

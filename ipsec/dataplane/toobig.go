@@ -25,14 +25,15 @@ const (
 	minV6 = 1280
 )
 
-// large decides about a packet that does not fit; false: it was dropped.
-func (o *Outbound) large(g *group, p []byte, it *item) bool {
+// large decides about a packet that is larger than most; false: it was dropped.
+func (o *Outbound) large(g *group, p []byte, it *item, most int) bool {
 	in := &o.in
 	if in.flow.V6 && in.n <= minV6 && in.n <= maxRunOctets-esp.MaxOverhead {
 		it.fragment = true
 		return true
 	}
-	if !in.flow.V6 && (!in.df || !g.pair.CopyDF) {
+	// RFC 4303, Section 3.3.4: transport mode has whole datagrams, and fragments are made behind it: they are avoided.
+	if !in.flow.V6 && g.tunnel && (!in.df || !g.out.CopyDF) {
 		it.split = true
 		return true
 	}
@@ -42,7 +43,7 @@ func (o *Outbound) large(g *group, p []byte, it *item) bool {
 	}
 	o.n[OutTooBig]++
 	buf := o.replies[len(o.sent.Replies)][:]
-	o.sent.Replies = append(o.sent.Replies, tooBig(buf, p, in, g.most))
+	o.sent.Replies = append(o.sent.Replies, tooBig(buf, p, in, most))
 	return false
 }
 
