@@ -71,7 +71,11 @@ func (s *Server) following(c *client, d *dump) *pfkey.Message {
 			continue
 		}
 		v := &shown{SAInfo: info, e: s.sas.byID[info.ID()]}
-		return v.message(c.codec.Dialect, d.header, c.privileged)
+		m := v.message(c.codec.Dialect, d.header, c.privileged)
+		if !c.privileged {
+			v.wipe()
+		}
+		return m
 	}
 	for len(d.policies) > 0 {
 		p := s.policies.byID[d.policies[len(d.policies)-1]]
@@ -114,7 +118,9 @@ func (s *Server) Next(_ time.Time, id ClientID) (msg []byte, more bool) {
 		default:
 			m.Seq = left
 		}
-		if b := s.octets(c, m); b != nil {
+		b := s.octets(c, m)
+		wipe(m)
+		if b != nil {
 			return b, c.dump != nil
 		}
 	}

@@ -98,6 +98,9 @@ func (s *Server) matching(steps []step) (map[*entry]*pfkey.Request, error) {
 				continue
 			}
 			v, err := s.view(e)
+			if err == nil {
+				v.wipe()
+			}
 			if err != nil || pfkey.Mode(v.Mode) != st.from.Mode || st.from.Reqid != 0 && st.from.Reqid != v.Reqid {
 				continue
 			}
@@ -116,6 +119,7 @@ func (s *Server) moveSA(now time.Time, e *entry, to *pfkey.Request) error {
 	if err != nil {
 		return err
 	}
+	v.wipe()
 	at := &sadb.SAEndpoint{
 		Src: to.Src.Addr, Dst: to.Dst.Addr, Encap: v.Encap, SrcPort: v.SrcPort, DstPort: v.DstPort, OrigSrc: v.OrigSrc, OrigDst: v.OrigDst,
 	}

@@ -16,6 +16,9 @@ import (
 // is to be delivered of it. Notices of IKE's pairs are not the server's and ignored.
 func (s *Server) Notice(_ time.Time, n sadb.Notice) []Delivery {
 	s.out = nil
+	if n.SA != nil {
+		defer (&shown{SAInfo: *n.SA}).wipe() // the notice's copies
+	}
 	switch {
 	case n.Kind == sadb.Acquire && n.Seq != 0:
 		s.acquire(&n)

@@ -63,14 +63,14 @@ func parseSA(c *client, m *pfkey.Message) (*request, error) {
 	return r, err
 }
 
-// checkSPI: RFC 4303, Section 2.1: 0 is never sent and 1 to 255 are reserved.
+// checkSPI: RFC 4303, Section 2.1: 0 is never sent and 1 to 255 are reserved. RFC 3173, Section 3.3: an index of IPComp has 16 bits.
 //
 // Deviation: the kernels take the reserved ones.
 func checkSPI(proto uint8, spi uint32) error {
-	if spi < esp.MinSPI || proto == sadb.ProtoIPComp && spi > maxCPI {
-		return pfkey.EINVAL
+	if proto == sadb.ProtoIPComp && spi > 0 && spi <= maxCPI || proto != sadb.ProtoIPComp && spi >= esp.MinSPI {
+		return nil
 	}
-	return nil
+	return pfkey.EINVAL
 }
 
 // modeOf: an SA without SADB_X_EXT_SA2 fits any mode in the BSDs and is in transport mode in Linux.

@@ -135,6 +135,7 @@ func (s *Server) announce(c *client, m *pfkey.Message, e *entry) error {
 	if err != nil {
 		return err
 	}
+	defer v.wipe()
 	s.send(v.answer(c, m), toAll)
 	return nil
 }
@@ -174,6 +175,7 @@ func (s *Server) followed(proto uint8, spi uint32, src, dst netip.Addr) (*entry,
 		if err != nil {
 			continue
 		}
+		v.wipe()
 		if from, to := v.ends(); from.Addr() == src && to.Addr() == dst {
 			return e, nil
 		}
@@ -187,6 +189,7 @@ func (s *Server) get(_ time.Time, c *client, m *pfkey.Message) error {
 	if err != nil {
 		return err
 	}
+	defer v.wipe()
 	s.send(func(d pfkey.Dialect, keys bool) *pfkey.Message { return v.message(d, m.Header, keys) }, toOne(c))
 	return nil
 }
@@ -214,6 +217,7 @@ func (s *Server) remove(now time.Time, c *client, m *pfkey.Message) error {
 	}
 	v := &shown{SAInfo: info, e: e}
 	v.State = sadb.StateDead
+	defer v.wipe()
 	s.sas.remove(e)
 	s.send(func(d pfkey.Dialect, keys bool) *pfkey.Message {
 		if d != pfkey.Linux {

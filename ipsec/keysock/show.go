@@ -24,6 +24,12 @@ type shown struct {
 	e *entry // nil: an SA of IKE's
 }
 
+// wipe clears the copies of the keys.
+func (v *shown) wipe() {
+	v.Key.Wipe()
+	v.Integ.Wipe()
+}
+
 // message is the whole of an SA: what GET and DUMP answer, and in Linux every other answer too.
 func (v *shown) message(d pfkey.Dialect, h pfkey.Header, keys bool) *pfkey.Message {
 	h.SAType, h.Errno = pfkey.SATypeOf(v.Proto), pfkey.OK

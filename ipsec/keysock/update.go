@@ -55,6 +55,7 @@ func (s *Server) updateMature(now time.Time, c *client, m *pfkey.Message, r *req
 	if err != nil {
 		return err
 	}
+	defer v.wipe()
 	if v.Suite != r.Suite || !v.Key.Equal(r.Key) || !v.Integ.Equal(r.Integ) {
 		return pfkey.EINVAL
 	}
@@ -89,6 +90,7 @@ func (s *Server) updateFreeBSD(now time.Time, c *client, m *pfkey.Message, r *re
 	if err != nil {
 		return err
 	}
+	defer v.wipe()
 	from, to := v.ends()
 	same := e.id == r.id && e.src == r.src || e.id.Proto == r.id.Proto && from.Addr() == r.src && to.Addr() == r.id.Dst
 	if !same || r.Reqid != 0 && r.Reqid != v.Reqid || v.Mode != sadb.AnyMode && v.Mode != r.Mode {
