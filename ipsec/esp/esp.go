@@ -1,6 +1,7 @@
 // Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
 
-// Package esp seals and opens ESP packets (RFC 4303; RFC 4106, RFC 7634, RFC 3602 and RFC 4868 for the algorithms), one
+// Package esp seals and opens ESP packets (RFC 4303; the algorithms are those of crypt/suite: RFC 4106, RFC 4309, RFC 4543, RFC 7634,
+// RFC 3602, RFC 3686, RFC 2410 and RFC 2451 with the MACs of RFC 4868, RFC 2404, RFC 3566 and RFC 4494), one
 // direction of one SA, in the caller's buffers:
 //
 //	SPI | sequence number | IV | payload | 1 2 3 … | pad length | next header | ICV
@@ -20,6 +21,7 @@ const (
 	// MinSPI: 0 is never sent and 1 to 255 are reserved (RFC 4303, Section 2.1).
 	MinSPI = 256
 	// MaxOverhead is the most that Size adds to a payload: header, CBC IV, 15 octets of padding, trailer, SHA2-512 ICV.
+	// No suite has more of any of these.
 	MaxOverhead = HeaderLen + 16 + 15 + trailerLen + 32
 
 	// NextHeaderIPv4, IPv6 and None are what tunnel mode has (RFC 4303, Section 2.6). None is a dummy packet.

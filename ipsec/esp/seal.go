@@ -27,7 +27,7 @@ type Sealer struct {
 	last  uint64 // the last number that may be used
 	esn   bool
 	box   *suite.Box
-	ivs   cipher.Block // CBC: makes IVs from the sequence number; nil for an AEAD
+	ivs   cipher.Block // CBC: makes IVs from the sequence number; nil for what counts, or has none
 	aad   [12]byte     // SPI, high half, low half: RFC 4303, Section 2.2.1; RFC 4106, Section 5
 	iv    [aes.BlockSize]byte
 	head  int // octets in front of the payload
@@ -49,7 +49,7 @@ func NewSealer(spi uint32, s suite.ESP, keyE, keyA secret.Key, seed io.Reader) (
 	if s.ESN {
 		o.last = maxESN
 	}
-	if !box.AEAD() {
+	if !box.CounterIV() {
 		if o.ivs, err = newIVs(seed); err != nil {
 			return nil, err
 		}
@@ -121,14 +121,18 @@ func (o *Sealer) Seal(buf []byte, n int, next uint8) (int, error) {
 	return size, nil
 }
 
-// putIV: a counter for an AEAD (RFC 4106, Section 3.1: unique, never random), unpredictable for CBC.
+// putIV: a counter for an AEAD (RFC 4106, Section 3.1: unique, never random) and CTR (RFC 3686, Section 3.1), unpredictable for
+// CBC; nothing for NULL. The IV of 3DES is half of what is made, which may come twice, and need only be unpredictable.
 func (o *Sealer) putIV(iv []byte, seq uint64) {
-	if o.ivs == nil {
+	switch {
+	case o.ivs != nil:
+		clear(o.iv[:])
+		binary.BigEndian.PutUint64(o.iv[8:], seq)
+		o.ivs.Encrypt(o.iv[:], o.iv[:])
+		copy(iv, o.iv[:])
+	case len(iv) > 0:
 		binary.BigEndian.PutUint64(iv, seq)
-		return
 	}
-	binary.BigEndian.PutUint64(o.iv[8:], seq)
-	o.ivs.Encrypt(iv, o.iv[:])
 }
 
 // extend returns what the ICV covers beside the packet with extended sequence numbers: the AAD of an AEAD (RFC 4106,
