@@ -221,7 +221,7 @@ func describeChild(ev ike.Event) (slog.Level, string, []slog.Attr) {
 		attrs = append(attrs, slog.String("child_sa", Clean(c.Name)), slog.Uint64("child_id", c.ChildID),
 			slog.String("spi_in", fmt.Sprintf("%08x", c.SPIIn)), slog.String("spi_out", fmt.Sprintf("%08x", c.SPIOut)))
 		if up {
-			attrs = append(attrs, slog.String("suite", c.Suite.String()), slog.Bool("encap", c.Encap),
+			attrs = append(attrs, slog.String("kind", KindText(c)), slog.String("suite", SuiteText(c)), slog.Bool("encap", c.Encap),
 				slog.String("ts_local", selectorsLine(c.TSLocal)), slog.String("ts_remote", selectorsLine(c.TSRemote)))
 		}
 	}

@@ -166,3 +166,23 @@ func lastOf(p netip.Prefix) netip.Addr {
 	a, _ := netip.AddrFromSlice(b)
 	return a
 }
+
+// SuiteText is the chosen proposal of a child in strongSwan's notation.
+func SuiteText(c *ike.ChildSA) string { return strings.TrimPrefix(c.Suite.String(), "NONE/") }
+
+// KindText says what kind of child it is: "ESP tunnel", "AH transport", "ESP tunnel with IPComp".
+func KindText(c *ike.ChildSA) string {
+	text := "ESP"
+	if c.AH {
+		text = "AH"
+	}
+	if c.Mode == ike.ModeTransport {
+		text += " transport"
+	} else {
+		text += " tunnel"
+	}
+	if c.CPIIn != 0 {
+		text += " with IPComp"
+	}
+	return text
+}

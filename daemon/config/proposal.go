@@ -167,12 +167,13 @@ func appendNew[T comparable](list []T, v T) []T {
 	return append(list, v)
 }
 
-const supported = "aes128gcm16 aes192gcm16 aes256gcm16 chacha20poly1305 aes128 aes192 aes256, sha256 sha384 sha512 sha1, " +
-	"prfsha256 prfsha384 prfsha512 prfsha1, x25519 ecp256 ecp384 ecp521 modp2048 modp3072 modp4096, esn noesn, default"
+const supported = "aes128gcm16 aes192gcm16 aes256gcm16 chacha20poly1305 aes128 aes192 aes256 (also …gcm12, …ccm8, …ccm12, …ccm16, …ctr, " +
+	"…gmac and null), sha256 sha384 sha512 sha1 aesxcbc aescmac sha256_96, prfsha256 prfsha384 prfsha512 prfsha1, " +
+	"x25519 ecp256 ecp384 ecp521 modp2048 modp3072 modp4096, esn noesn, default"
 
 // unsupported tells what strongSwan knows and is not built, or is too weak, from what is a typing error.
 func unsupported(w string) string {
-	for _, weak := range []string{"des", "3des", "md5", "prfmd5", "modp768", "modp1024", "modp1536", "null", "blowfish", "cast128", "modpn", "ecp192"} {
+	for _, weak := range []string{"des", "3des", "md5", "prfmd5", "modp768", "modp1024", "modp1536", "blowfish", "cast128", "modpn", "ecp192"} {
 		if strings.HasPrefix(w, weak) {
 			return "not supported: it is too weak (RFC 8247)"
 		}
@@ -183,40 +184,6 @@ func unsupported(w string) string {
 		}
 	}
 	return "not known"
-}
-
-func encrWord(w string) ike.EncrSpec {
-	switch w {
-	case "aes", "aes128":
-		return ike.EncrSpec{Encr: suite.EncrAESCBC, Bits: 128}
-	case "aes192":
-		return ike.EncrSpec{Encr: suite.EncrAESCBC, Bits: 192}
-	case "aes256":
-		return ike.EncrSpec{Encr: suite.EncrAESCBC, Bits: 256}
-	case "aes128gcm16", "aes128gcm128", "aes128gcm":
-		return ike.EncrSpec{Encr: suite.EncrAESGCM16, Bits: 128}
-	case "aes192gcm16", "aes192gcm128", "aes192gcm":
-		return ike.EncrSpec{Encr: suite.EncrAESGCM16, Bits: 192}
-	case "aes256gcm16", "aes256gcm128", "aes256gcm":
-		return ike.EncrSpec{Encr: suite.EncrAESGCM16, Bits: 256}
-	case "chacha20poly1305":
-		return ike.EncrSpec{Encr: suite.EncrChaCha20Poly1305}
-	}
-	return ike.EncrSpec{}
-}
-
-func integWord(w string) suite.Integ {
-	switch w {
-	case "sha", "sha1":
-		return suite.IntegHMACSHA196
-	case "sha256", "sha2_256":
-		return suite.IntegHMACSHA2256128
-	case "sha384", "sha2_384":
-		return suite.IntegHMACSHA2384192
-	case "sha512", "sha2_512":
-		return suite.IntegHMACSHA2512256
-	}
-	return suite.IntegNone
 }
 
 func prfWord(w string) suite.PRF {
@@ -262,8 +229,10 @@ func prfOf(i suite.Integ) suite.PRF {
 		return suite.PRFHMACSHA2256
 	case suite.IntegHMACSHA2384192:
 		return suite.PRFHMACSHA2384
+	case suite.IntegHMACSHA2512256:
+		return suite.PRFHMACSHA2512
 	}
-	return suite.PRFHMACSHA2512
+	return 0 // one has to be named
 }
 
 // checkEncr checks what both kinds of proposals need, and drops the integrity algorithms beside AEADs.
@@ -272,6 +241,9 @@ func (t *transforms) checkEncr() string {
 		return "an encryption algorithm is missing"
 	}
 	for _, e := range t.encrs {
+		if e.Encr == suite.EncrNULL && len(t.encrs) > 1 {
+			return "null cannot be mixed with encryption in one proposal: the peer could choose it"
+		}
 		if e.Encr.AEAD() != t.encrs[0].Encr.AEAD() {
 			return "AEAD and other encryption cannot be mixed in one proposal; write two, separated by a comma"
 		}
@@ -288,7 +260,9 @@ func (t *transforms) checkEncr() string {
 func (t *transforms) checkIKE() string {
 	if len(t.prfs) == 0 {
 		for _, i := range t.integs {
-			t.prfs = appendNew(t.prfs, prfOf(i))
+			if p := prfOf(i); p != 0 {
+				t.prfs = appendNew(t.prfs, p)
+			}
 		}
 	}
 	why := t.checkEncr()
@@ -301,6 +275,16 @@ func (t *transforms) checkIKE() string {
 		return "a key exchange method is missing (x25519, ecp256, …)"
 	case len(t.esn) > 0:
 		return "esn and noesn belong to esp_proposals"
+	}
+	for _, e := range t.encrs {
+		if !e.Encr.KnownIKE() {
+			return e.Encr.String() + " is not for IKE SAs"
+		}
+	}
+	for _, i := range t.integs {
+		if !i.KnownIKE() {
+			return i.String() + " is not for IKE SAs"
+		}
 	}
 	return ""
 }
@@ -317,6 +301,14 @@ func (t *transforms) checkESP() string {
 
 // checkAH: there is nothing to encrypt with (RFC 4302).
 func (t *transforms) checkAH() string {
+	// GMAC is written as an encryption algorithm, which it is in ESP; in AH it is an integrity algorithm (RFC 4543).
+	t.encrs = slices.DeleteFunc(t.encrs, func(e ike.EncrSpec) bool {
+		i, ok := map[int]suite.Integ{128: suite.IntegAES128GMAC, 192: suite.IntegAES192GMAC, 256: suite.IntegAES256GMAC}[e.Bits]
+		if ok = ok && e.Encr == suite.EncrNullAESGMAC; ok {
+			t.integs = appendNew(t.integs, i)
+		}
+		return ok
+	})
 	switch {
 	case len(t.encrs) > 0:
 		return "AH does not encrypt: an encryption algorithm belongs to esp_proposals"

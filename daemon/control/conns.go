@@ -143,6 +143,8 @@ func modeText(m ike.Mode) string {
 		return "PASS"
 	case ike.ModeDrop:
 		return "DROP"
+	case ike.ModeTransport:
+		return "TRANSPORT"
 	}
 	return "TUNNEL"
 }

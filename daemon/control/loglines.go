@@ -147,7 +147,7 @@ func childLines(ev ike.Event) []logLine {
 	switch {
 	case ev.Kind == ike.EventChildUp:
 		return []logLine{
-			{"CFG", 1, "selected proposal: ESP:" + c.Suite.String()},
+			{"CFG", 1, "selected proposal: " + protocolText(c.AH) + ":" + daemon.SuiteText(c)},
 			{"IKE", 0, fmt.Sprintf("CHILD_SA %s{%d} established with SPIs %08x_i %08x_o and TS %s", c.Name, c.ChildID, c.SPIIn, c.SPIOut, ts)},
 		}
 	case ev.Rekey:

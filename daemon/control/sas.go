@@ -89,7 +89,9 @@ func ikeSection(now time.Time, sa ike.Status) *vici.Section {
 
 // algorithms sets the keys of encryption and integrity; the key size is absent where an algorithm has only one.
 func algorithms(s *vici.Section, e suite.Encr, bits int, i suite.Integ) {
-	s.Set("encr-alg", e.String())
+	if e != 0 {
+		s.Set("encr-alg", e.String())
+	}
 	if bits != 0 {
 		s.Set("encr-keysize", number(bits))
 	}
@@ -128,10 +130,13 @@ func childName(c ike.ChildSA) string { return fmt.Sprintf("%s-%d", c.Name, c.Chi
 // childSection is one child.
 func childSection(now time.Time, c ike.ChildStatus, u ike.Usage) *vici.Section {
 	s := vici.New().Set("name", c.Name).Set("uniqueid", number(c.ChildID)).Set("reqid", number(c.Reqid))
-	s.Set("state", c.State).Set("mode", "TUNNEL")
-	if c.Suite.Encr != 0 {
-		s.Set("protocol", "ESP").SetBool("encap", c.Encap)
+	s.Set("state", c.State).Set("mode", modeText(c.Mode))
+	if c.SPIOut != 0 {
+		s.Set("protocol", protocolText(c.AH)).SetBool("encap", c.Encap)
 		s.Set("spi-in", fmt.Sprintf("%08x", c.SPIIn)).Set("spi-out", fmt.Sprintf("%08x", c.SPIOut))
+		if c.CPIIn != 0 {
+			s.Set("cpi-in", fmt.Sprintf("%04x", c.CPIIn)).Set("cpi-out", fmt.Sprintf("%04x", c.CPIOut))
+		}
 		algorithms(s, c.Suite.Encr, c.Suite.EncrBits, c.Suite.Integ)
 		if c.Suite.KE != suite.KENone {
 			s.Set("dh-group", c.Suite.KE.String())
@@ -151,6 +156,13 @@ func childSection(now time.Time, c ike.ChildStatus, u ike.Usage) *vici.Section {
 		}
 	}
 	return s.SetList("local-ts", selectorTexts(c.TSLocal)...).SetList("remote-ts", selectorTexts(c.TSRemote)...)
+}
+
+func protocolText(ah bool) string {
+	if ah {
+		return "AH"
+	}
+	return "ESP"
 }
 
 // traffic sets what the SAs have carried; use-in and use-out are absent until something has passed.
