@@ -30,22 +30,12 @@ const (
 // ErrClients: as many clients as the server serves are attached.
 var ErrClients = errors.New("too many PF_KEY clients: close one or raise the limit")
 
-// ClientID names a client. It is never used again in the server's life.
-type ClientID uint64
-
-// ClientInfo is what the owner knows of a client.
-type ClientInfo struct {
-	// Dialect is of the path that it connected to: it cannot be asked.
-	Dialect pfkey.Dialect
-	// Privileged by its credentials: it may do everything and sees keys. Another may GET and DUMP.
-	Privileged bool
-}
-
-// Delivery is a message for a client. Msg may be shared with other deliveries: nobody writes into it.
-type Delivery struct {
-	To  ClientID
-	Msg []byte
-}
+// ClientID, ClientInfo and Delivery are what the server and its sockets share.
+type (
+	ClientID   = pfkey.ClientID
+	ClientInfo = pfkey.ClientInfo
+	Delivery   = pfkey.Delivery
+)
 
 // Config of a Server. Zero values are the defaults.
 type Config struct {
