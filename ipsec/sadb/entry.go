@@ -155,13 +155,11 @@ func (db *DB) exchange(old, p *policy) error {
 	}
 	db.serial++
 	p.age = db.serial
-	r := db.spd.Load()
 	if old != nil {
 		db.endEntry(old)
-		r = r.without(old)
 	}
 	db.policies[p.id] = p
-	db.spd.Store(r.with(p))
+	db.spd.Store(db.spd.Load().with(p, old))
 	return nil
 }
 

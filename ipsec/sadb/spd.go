@@ -2,7 +2,7 @@
 
 // The SPD: RFC 4301, Section 4.4.1. One builder (under DB's lock) makes a new root for every change; readers load the root
 // from an atomic pointer. The tables are persistent: a change copies the path to one prefix and that prefix's rules, never
-// the whole. Packets are anybody's on the inner side; a lookup costs one walk per prefix that covers the remote address.
+// the whole; the rules of single addresses have maps of their own. Packets are anybody's on the inner side; a lookup costs one walk per prefix that covers the remote address.
 
 package sadb
 
@@ -74,15 +74,18 @@ type placed struct {
 // leaf is the rules of one prefix, in order. Immutable.
 type leaf struct{ rules []*rule }
 
-// root is the whole SPD at one time. Immutable but for what bart shares between generations.
+// root is the whole SPD at one time. Immutable but for what bart shares between generations and for the rules of single
+// addresses, which change just before the generation does.
 type root struct {
 	gen    uint64
 	tables [classes]*bart.Table[*leaf]
+	hosts  *hosts
+	single [classes]int // rules of single addresses
 	used   [classes]bool
 }
 
 func newRoot() *root {
-	r := &root{gen: 1}
+	r := &root{gen: 1, hosts: newHosts()}
 	for i := range r.tables {
 		r.tables[i] = &bart.Table[*leaf]{}
 	}
@@ -152,22 +155,15 @@ func (r *rule) portRank() int {
 	return n
 }
 
-// with returns a root that has p.
-func (r *root) with(p *policy) *root {
+// with returns a root that has p; instead, if not nil, has the same prefixes and goes. Each address has one or the other at
+// any time.
+func (r *root) with(p, instead *policy) *root {
 	n := *r
 	n.gen++
-	t := n.tables[p.class]
 	for _, pl := range p.rules {
-		old, _ := t.Get(pl.prefix)
-		l := &leaf{}
-		if old != nil {
-			l.rules = slices.Clone(old.rules)
-		}
-		at, _ := slices.BinarySearchFunc(l.rules, pl.r, (*rule).order)
-		l.rules = slices.Insert(l.rules, at, pl.r)
-		t = t.InsertPersist(pl.prefix, l)
+		n.edit(p.class, pl.prefix, instead, pl.r)
 	}
-	n.tables[p.class], n.used[p.class] = t, true
+	n.used[p.class] = true
 	return &n
 }
 
@@ -175,21 +171,59 @@ func (r *root) with(p *policy) *root {
 func (r *root) without(p *policy) *root {
 	n := *r
 	n.gen++
-	t := n.tables[p.class]
 	for _, pl := range p.rules {
-		old, ok := t.Get(pl.prefix)
-		if !ok {
-			continue
-		}
-		rules := slices.DeleteFunc(slices.Clone(old.rules), func(x *rule) bool { return x.p == p })
-		if len(rules) == 0 {
-			t = t.DeletePersist(pl.prefix)
-		} else {
-			t = t.InsertPersist(pl.prefix, &leaf{rules: rules})
-		}
+		n.edit(p.class, pl.prefix, p, nil)
 	}
-	n.tables[p.class], n.used[p.class] = t, t.Size() > 0
+	n.used[p.class] = n.single[p.class] > 0 || n.tables[p.class].Size() > 0
 	return &n
+}
+
+// edit takes the rules of a policy out of a prefix, puts one in, or both.
+func (r *root) edit(c class, pfx netip.Prefix, out *policy, in *rule) {
+	host := pfx.IsSingleIP()
+	k := hostKey{class: c, v6: pfx.Addr().Is6(), addr: ipOf(pfx.Addr())}
+	var old *leaf
+	if host {
+		old = r.hosts.at(k)
+	} else {
+		old, _ = r.tables[c].Get(pfx)
+	}
+	l := old.edited(out, in)
+	switch {
+	case host:
+		r.hosts.set(k, l)
+		r.single[c] += l.len() - old.len()
+	case l != nil:
+		r.tables[c] = r.tables[c].InsertPersist(pfx, l)
+	case old != nil:
+		r.tables[c] = r.tables[c].DeletePersist(pfx)
+	}
+}
+
+func (l *leaf) len() int {
+	if l == nil {
+		return 0
+	}
+	return len(l.rules)
+}
+
+// edited is a leaf without the rules of a policy, or with one more; nil: it has none.
+func (l *leaf) edited(out *policy, in *rule) *leaf {
+	n := &leaf{rules: make([]*rule, 0, l.len()+1)}
+	if l != nil {
+		n.rules = append(n.rules, l.rules...)
+	}
+	if out != nil {
+		n.rules = slices.DeleteFunc(n.rules, func(x *rule) bool { return x.p == out })
+	}
+	if in != nil {
+		at, _ := slices.BinarySearchFunc(n.rules, in, (*rule).order)
+		n.rules = slices.Insert(n.rules, at, in)
+	}
+	if len(n.rules) == 0 {
+		return nil
+	}
+	return n
 }
 
 // Match is what the SPD says of a flow.
@@ -226,9 +260,23 @@ func (r *root) match(f *Flow) (m Match) {
 // first finds the first policy of a class; hidden: there is one in front of it that a fragment's ports might have met,
 // and that does not bypass.
 func (r *root) first(c class, f *Flow) (p *policy, hidden bool) {
+	var found, veiled *rule
+	if r.single[c] > 0 {
+		found, veiled = r.hosts.at(hostKey{class: c, v6: f.V6, addr: f.Remote}).first(f)
+	}
+	if found == nil || c.byPriority() { // the longest prefix goes first
+		found, veiled = r.shorter(c, f, found, veiled)
+	}
+	if found == nil {
+		return nil, veiled != nil
+	}
+	return found.p, veiled != nil && (!c.byPriority() || veiled.order(found) < 0)
+}
+
+// shorter goes on with the prefixes around the remote address.
+func (r *root) shorter(c class, f *Flow, found, veiled *rule) (*rule, *rule) {
 	addr := f.Remote.Addr(f.V6)
 	pfx := netip.PrefixFrom(addr, addr.BitLen())
-	var found, veiled *rule
 	for {
 		at, l, ok := r.tables[c].LookupPrefixLPM(pfx)
 		if !ok {
@@ -236,15 +284,12 @@ func (r *root) first(c class, f *Flow) (p *policy, hidden bool) {
 		}
 		got, veil := l.first(f)
 		found, veiled = earlier(found, got), earlier(veiled, veil)
-		if at.Bits() == 0 || found != nil && !c.byPriority() { // the longest prefix goes first
+		if at.Bits() == 0 || found != nil && !c.byPriority() {
 			break
 		}
 		pfx = netip.PrefixFrom(addr, at.Bits()-1).Masked()
 	}
-	if found == nil {
-		return nil, veiled != nil
-	}
-	return found.p, veiled != nil && (!c.byPriority() || veiled.order(found) < 0)
+	return found, veiled
 }
 
 // earlier is the one of two rules of a class by priority that goes first; either may be nil.
@@ -257,6 +302,9 @@ func earlier(a, b *rule) *rule {
 
 // first finds the first rule of a prefix, and the first in front of it whose ports are hidden.
 func (l *leaf) first(f *Flow) (found, veiled *rule) {
+	if l == nil {
+		return nil, nil
+	}
 	for _, r := range l.rules {
 		local := r.local.local(f)
 		if local == outside {
