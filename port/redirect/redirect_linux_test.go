@@ -106,7 +106,7 @@ func (s *toy) serve(c int) {
 		s.mu.Unlock()
 		time.Sleep(s.delay)
 		if msg[1] == typeGet {
-			msg = msg[:headerLen:headerLen]
+			msg = msg[:16:16]
 			msg[2] = byte(unix.ESRCH)
 			binary.NativeEndian.PutUint16(msg[4:], 2)
 		}
@@ -187,7 +187,7 @@ var programs = map[string]func([]string) error{
 }
 
 func message(kind byte, seq uint32, extra int) []byte {
-	b := make([]byte, headerLen+8*extra)
+	b := make([]byte, 16+8*extra)
 	b[0], b[1], b[3] = pfKeyV2, kind, 3
 	binary.NativeEndian.PutUint16(b[4:], uint16(len(b)/8))
 	binary.NativeEndian.PutUint32(b[8:], seq)

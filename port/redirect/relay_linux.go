@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/natterjack/natterjack/wire/pfkey"
 )
 
 const (
@@ -30,11 +32,8 @@ const (
 	maxReplayed = 256
 
 	// The header of a message (RFC 2367, Section 2.1).
-	headerLen                      = 16
-	offVersion, offType, offSAType = 0, 1, 3
-	offLength, octetsPerUnit       = 4, 8
-	typeRegister, typePromisc      = 7, 11
-	typeMigrateLinux               = 26 // the highest type that there is
+	offType, offSAType        = 1, 3
+	typeRegister, typePromisc = 7, 11
 )
 
 // relay is one PF_KEY socket of the program.
@@ -91,15 +90,7 @@ func (r *relay) close() {
 
 // check finds what the kernel refuses at write itself (EINVAL, EMSGSIZE), which a socket cannot.
 func check(msg []byte) unix.Errno {
-	switch {
-	case len(msg) < headerLen:
-		return unix.EMSGSIZE
-	case int(binary.NativeEndian.Uint16(msg[offLength:]))*octetsPerUnit != len(msg):
-		return unix.EMSGSIZE
-	case msg[offVersion] != pfKeyV2, msg[offType] == 0, msg[offType] > typeMigrateLinux:
-		return unix.EINVAL
-	}
-	return 0
+	return unix.Errno(pfkey.Codec{Dialect: pfkey.Linux, Order: binary.NativeEndian}.Check(msg))
 }
 
 // carry gives the server a message and returns when its answer lies at the program's end.
@@ -144,16 +135,18 @@ func (r *relay) carry(msg []byte) unix.Errno {
 // deliver sends, waits until the server has taken the message, which it does after it has answered, and moves what it
 // said. The lock is held.
 func (r *relay) deliver(server *packetConn, msg []byte) error {
-	if err := exchange(server, msg); err != nil {
-		return err
+	// Its end is seen by answers. A server whose queue is full of what the program has not read takes the message when there is
+	// room in it again.
+	err := exchange(server, msg, func() { _ = r.move(server) })
+	if err == nil {
+		r.remember(msg)
 	}
-	r.remember(msg)
-	_ = r.move(server) // its end is seen by answers
-	return nil
+	return err
 }
 
-// exchange sends a message and waits until it is answered.
-func exchange(server *packetConn, msg []byte) error {
+// exchange sends a message and waits until it is answered; meanwhile and at the end it calls move.
+func exchange(server *packetConn, msg []byte, move func()) error {
+	defer move()
 	if err := server.send(msg, answerLimit); err != nil {
 		return err
 	}
@@ -165,6 +158,7 @@ func exchange(server *packetConn, msg []byte) error {
 		if i < spins {
 			runtime.Gosched()
 		} else {
+			move()
 			time.Sleep(lookGap)
 		}
 	}
@@ -257,9 +251,8 @@ func (r *relay) redial() bool {
 			return false
 		}
 		for _, msg := range r.said {
-			_ = exchange(server, msg)
+			_ = exchange(server, msg, func() { forget(server, r.buf) })
 		}
-		forget(server, r.buf)
 		r.server = server
 		close(r.back)
 		r.mu.Unlock()
