@@ -5,7 +5,10 @@
 
 package suite
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // Encr is an encryption algorithm (IKEv2 Transform Type 1).
 type Encr uint16
@@ -113,6 +116,21 @@ func (e Encr) ICVLen() int {
 	}
 	return 0
 }
+
+// PacketLimit is how many packets one key may protect: of GCM and GMAC 2^32 (NIST SP 800-38D, Section 8.3), of 3DES what keeps
+// packets of any size below 2^32 blocks, where blocks begin to repeat (RFC 8221, Section 5).
+func (e Encr) PacketLimit() uint64 {
+	switch e {
+	case EncrAESGCM12, EncrAESGCM16, EncrNullAESGMAC:
+		return gcmPackets
+	case Encr3DESCBC:
+		const blocksPerPacket = 1 << 13 // 64 KiB
+		return 1 << 32 / blocksPerPacket
+	}
+	return math.MaxUint64
+}
+
+const gcmPackets = 1 << 32
 
 // String is strongSwan's name.
 func (e Encr) String() string {

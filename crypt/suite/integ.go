@@ -14,6 +14,7 @@ import (
 	"crypto/sha512"
 	"fmt"
 	"hash"
+	"math"
 
 	"github.com/natterjack/natterjack/crypt/secret"
 )
@@ -99,6 +100,14 @@ func (i Integ) ICVLen() int {
 		return 32
 	}
 	return 0
+}
+
+// PacketLimit is how many packets one key may protect: of GMAC 2^32 (NIST SP 800-38D, Section 8.3).
+func (i Integ) PacketLimit() uint64 {
+	if i.gmac() {
+		return gcmPackets
+	}
+	return math.MaxUint64
 }
 
 // newMAC makes the untruncated MAC of anything but GMAC. Its Reset, Write and Sum allocate nothing.

@@ -97,14 +97,14 @@ func TestWycheproofAEAD(t *testing.T) {
 // checkAEAD opens and, where the vector is valid, seals. A nonce of 12 octets is salt | IV.
 func checkAEAD(t *testing.T, e Encr, bits int, v vector) {
 	t.Helper()
-	key := secret.New(append(append([]byte(nil), v.Key...), v.IV[:saltLen]...))
+	key := secret.New(append(append([]byte(nil), v.Key...), v.IV[:e.SaltLen()]...))
 	box, err := NewBox(e, bits, IntegNone, key, secret.Key{})
 	if err != nil {
 		t.Errorf("vector %d: %v", v.TCID, err)
 		return
 	}
 	aad := append([]byte{}, v.AAD...) // not nil, which would mean the header
-	sealed := append(append(append([]byte("head"), v.IV[saltLen:]...), v.CT...), v.Tag...)
+	sealed := append(append(append([]byte("head"), v.IV[e.SaltLen():]...), v.CT...), v.Tag...)
 	msg := append([]byte(nil), sealed...)
 	err = box.Open(msg, 4, aad, nil)
 	if (err == nil) != (v.Result == "valid") {
@@ -116,7 +116,7 @@ func checkAEAD(t *testing.T, e Encr, bits int, v vector) {
 	if got := msg[4+aeadIVLen : len(msg)-e.ICVLen()]; !bytes.Equal(got, v.Msg) {
 		t.Errorf("vector %d: opened to %x", v.TCID, got)
 	}
-	msg = append(append(append([]byte("head"), v.IV[saltLen:]...), v.Msg...), make([]byte, e.ICVLen())...)
+	msg = append(append(append([]byte("head"), v.IV[e.SaltLen():]...), v.Msg...), make([]byte, e.ICVLen())...)
 	box.Seal(msg, 4, aad, nil)
 	if !bytes.Equal(msg, sealed) {
 		t.Errorf("vector %d: sealed to %x", v.TCID, msg)
