@@ -166,11 +166,12 @@ func chooseIKE(offer *ikev2msg.SA, conf []ike.IKEProposal, prefer suite.KE) (sui
 			e, ok1 := pickEncr(p, c.Encrs)
 			prf, ok2 := pick(p, ikev2msg.TransformPRF, c.PRFs)
 			ke, ok3 := pick(p, ikev2msg.TransformKE, kes)
-			if !ok1 || !ok2 || !ok3 {
+			// Whatever a configuration asks for: an IKE SA is never without encryption (T-012).
+			if !ok1 || !ok2 || !ok3 || !e.Encr.KnownIKE() {
 				continue
 			}
 			integ, ok := pickInteg(p, e.Encr, c.Integs)
-			if !ok {
+			if !ok || !e.Encr.AEAD() && !integ.KnownIKE() {
 				continue
 			}
 			return suite.IKE{Encr: e.Encr, EncrBits: e.Bits, Integ: integ, PRF: prf, KE: ke}, p, nil
