@@ -9,6 +9,7 @@ package host
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -24,6 +25,7 @@ type child struct {
 	outer    netip.Addr   // this host's end of the path
 	guards   []firewall.Policy
 	routes   []netip.Prefix
+	flows    []flow     // in the place of routes, in transport mode
 	excluded netip.Addr // the peer, where the system has no marks
 	hooks    []hook
 }
@@ -75,7 +77,7 @@ func (h *Host) ChildDown(c *ike.ChildSA) {
 
 // hold makes a child's changes and notes each in k as soon as it may have been made.
 func (h *Host) hold(c *ike.ChildSA, k *child) error {
-	list := pairs(c.TSLocal, c.TSRemote)
+	list := pairs(c.TSLocal, remoteOf(c))
 	if err := checkSize(list); err != nil {
 		return err
 	}
@@ -98,6 +100,9 @@ func (h *Host) hold(c *ike.ChildSA, k *child) error {
 		k.vips = append(k.vips, a)
 	}
 	peer := c.Path.Remote.Addr().Unmap()
+	if c.Mode == ike.ModeTransport {
+		return h.holdFlows(list, k)
+	}
 	if slices.ContainsFunc(c.TSRemote, func(s ike.Selector) bool { return within(peer, s) }) {
 		if err := h.routes.Exclude(peer); err != nil {
 			return err
@@ -127,7 +132,7 @@ func (h *Host) letGo(k *child) error {
 			errs = append(errs, h.routes.RemoveAddress(a))
 		}
 	}
-	errs = append(errs, h.unguard(k.guards))
+	errs = append(errs, h.letGoFlows(k), h.unguard(k.guards))
 	k.routes, k.excluded, k.vips, k.guards = nil, netip.Addr{}, nil, nil
 	return errors.Join(errs...)
 }
@@ -189,7 +194,8 @@ func (h *Host) refresh() {
 		return
 	}
 	h.allowMarked()
-	for _, k := range h.children {
+	holders := slices.AppendSeq(slices.Collect(maps.Values(h.children)), maps.Values(h.policies))
+	for _, k := range holders {
 		for _, dst := range k.routes {
 			if err := h.routes.Again(dst, sourceFor(k, dst)); err != nil {
 				h.log.Error("a route could not be set again after a change of addresses", "route", dst.String(), "reason", err)

@@ -155,7 +155,7 @@ func undo(u store.Undo) error {
 	ctx, cancel := context.WithTimeout(context.Background(), undoLimit)
 	defer cancel()
 	switch u.Kind {
-	case route.KindAddress, route.KindRoute, route.KindRule, route.KindExclude:
+	case route.KindAddress, route.KindRoute, route.KindRule, route.KindExclude, route.KindFlow:
 		return route.Undo(u)
 	case firewall.KindTable:
 		return firewall.Undo(u)

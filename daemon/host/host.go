@@ -63,7 +63,8 @@ type Host struct {
 
 	mu       sync.Mutex // protects all following fields
 	children map[uint32]*child
-	guards   map[string]int // users of each policy in the packet filter
+	policies map[uint32]*child // of PF_KEY, by number
+	guards   map[string]int    // users of each policy in the packet filter
 	shunts   map[string]*shunt
 	given    map[uint64]ike.Configure // what each IKE SA assigned
 	lease    *dns.Lease

@@ -26,6 +26,7 @@ type Conn struct {
 	v6       bool
 	pinned   bool // bound to one address: no PKTINFO needed on what is sent
 	protocol int  // zero: UDP; else a raw socket of this protocol
+	header   bool // messages of the raw socket have their IP header
 	df       bool
 
 	gso       atomic.Bool
@@ -76,7 +77,7 @@ func open(cfg Config, protocol int) (*Conn, error) {
 	if !addr.IsValid() {
 		return nil, errors.New("local address: none, expected one of the family to use (0.0.0.0 or ::)")
 	}
-	c := &Conn{v6: addr.Is6(), pinned: !addr.IsUnspecified(), protocol: protocol, df: !cfg.NoDF}
+	c := &Conn{v6: addr.Is6(), pinned: !addr.IsUnspecified(), protocol: protocol, header: cfg.Header && protocol != 0, df: !cfg.NoDF}
 	family, kind := unix.AF_INET, unix.SOCK_DGRAM
 	if c.v6 {
 		family = unix.AF_INET6
@@ -129,6 +130,13 @@ func (c *Conn) prepare(fd int, cfg Config, local netip.AddrPort) error {
 		if c.protocol == 0 { // a raw IPv6 socket takes IPv6 only, and refuses the option
 			options = append(options, option{"IPV6_V6ONLY", unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1})
 		}
+	}
+	switch {
+	case c.header && c.v6:
+		options = append(options, option{"IPV6_HDRINCL", unix.IPPROTO_IPV6, unix.IPV6_HDRINCL, 1},
+			option{"IPV6_RECVHOPLIMIT", unix.IPPROTO_IPV6, unix.IPV6_RECVHOPLIMIT, 1})
+	case c.header:
+		options = append(options, option{"IP_HDRINCL", unix.IPPROTO_IP, unix.IP_HDRINCL, 1})
 	}
 	for _, o := range options {
 		if err := unix.SetsockoptInt(fd, o.level, o.name, o.value); err != nil {

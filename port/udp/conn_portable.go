@@ -94,6 +94,9 @@ func OpenRaw(cfg Config, protocol int) (*Conn, error) {
 	if !addr.IsValid() {
 		return nil, errors.New("local address: none, expected one of the family to use (0.0.0.0 or ::)")
 	}
+	if cfg.Header {
+		return nil, fmt.Errorf("raw socket of protocol %d: whole packets with their headers: Linux only", protocol)
+	}
 	c := &Conn{v6: addr.Is6(), local: netip.AddrPortFrom(addr, 0)}
 	network := "ip4:"
 	if c.v6 {

@@ -14,8 +14,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ipHeader is the room for the IPv4 header that a raw socket delivers; options, if any, land in front of the payload.
-const ipHeader = 20
+const (
+	// ipHeader is the room for the IPv4 header that a raw socket delivers; options, if any, land in front of the payload.
+	ipHeader = 20
+	// ip6Header is the header that is made for a raw IPv6 socket, which delivers none.
+	ip6Header = 40
+)
 
 // reader is the scratch of ReadBatch, under its own lock.
 type reader struct {
@@ -26,6 +30,7 @@ type reader struct {
 	names   [BatchSize]sockaddr
 	control [BatchSize]control
 	heads   [BatchSize][ipHeader]byte
+	hops    [BatchSize]uint8 // of the packets read
 	want    int
 	got     int
 	errno   unix.Errno
@@ -49,10 +54,10 @@ func (c *Conn) ReadBatch(msgs []Message) (int, error) {
 	defer r.mu.Unlock()
 	r.want = min(len(msgs), BatchSize)
 	for i := range r.want {
-		if len(msgs[i].Buf) == 0 {
+		if len(msgs[i].Buf) <= c.made() {
 			return 0, errors.New("message: buffer of no octets")
 		}
-		r.arm(i, msgs[i].Buf)
+		r.arm(i, msgs[i].Buf[c.made():])
 	}
 	for {
 		if err := c.raw.Read(r.call); err != nil {
@@ -82,12 +87,20 @@ func (c *Conn) ReadBatch(msgs []Message) (int, error) {
 	return r.got, nil
 }
 
+// made is the room for a header that is made here.
+func (c *Conn) made() int {
+	if c.header && c.v6 {
+		return ip6Header
+	}
+	return 0
+}
+
 // arm prepares the i-th header for buf.
 func (r *reader) arm(i int, buf []byte) {
 	h := &r.hdrs[i].hdr
 	iov := &r.iovs[i]
 	n := 1
-	if r.c.protocol != 0 && !r.c.v6 {
+	if r.c.protocol != 0 && !r.c.v6 && !r.c.header {
 		// A raw IPv4 socket delivers the IP header as well.
 		iov[0].Base = &r.heads[i][0]
 		iov[0].SetLen(ipHeader)
@@ -141,9 +154,15 @@ func (r *reader) take(i int, m *Message) uint64 {
 			break
 		}
 		r.note(cm, data, m)
+		if cm.Level == unix.IPPROTO_IPV6 && cm.Type == unix.IPV6_HOPLIMIT && len(data) >= 4 {
+			r.hops[i] = uint8(binary.NativeEndian.Uint32(data))
+		}
 		off = next
 	}
-	if r.c.protocol != 0 && !r.c.v6 {
+	switch {
+	case r.c.header && r.c.v6:
+		makeIPv6(m, uint8(r.c.protocol), r.hops[i])
+	case r.c.protocol != 0 && !r.c.v6 && !r.c.header:
 		stripIPv4(r.heads[i][:], m)
 	}
 	if m.SegSize > 0 && m.SegSize < m.N {
@@ -186,6 +205,19 @@ func stripIPv4(head []byte, m *Message) {
 	if options > 0 {
 		copy(m.Buf, m.Buf[options:options+m.N])
 	}
+}
+
+// makeIPv6 puts the header in front of a raw packet, of what the system tells of it (RFC 8200, Section 3).
+func makeIPv6(m *Message, protocol, hops uint8) {
+	h := m.Buf[:ip6Header]
+	clear(h[:8])
+	h[0], h[1] = 6<<4|m.TOS>>4, m.TOS<<4
+	binary.BigEndian.PutUint16(h[4:], uint16(min(m.N, MaxDatagram)))
+	h[6], h[7] = protocol, hops
+	src, dst := m.Remote.Addr().As16(), m.Local.Addr().As16()
+	copy(h[8:], src[:])
+	copy(h[24:], dst[:])
+	m.N += ip6Header
 }
 
 // passing tells errors that say something about a peer or about memory from those that say the socket is unusable.

@@ -72,6 +72,10 @@ type Config struct {
 	GSO string
 	// NoDF leaves the DF bit clear. Without it large datagrams are refused or reported, never fragmented.
 	NoDF bool
+	// Header, for raw sockets on Linux: messages are whole IP packets, their header included, both ways (RFC 4302: AH covers it).
+	// The system completes the IPv4 checksum of what is sent and fragments nothing. Of an IPv6 packet that is read the flow label
+	// is zero, and extension headers in front are gone.
+	Header bool
 	// Buffer is the size of the socket buffers; zero: a large default.
 	Buffer int
 	// Option names the daemon option that would choose another port, for the error when this one is taken.
