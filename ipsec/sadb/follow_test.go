@@ -1,0 +1,136 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+// Single SAs follow their peer: HOSTILE T-069 for SAs of PF_KEY.
+
+package sadb
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+)
+
+func TestFollow(t *testing.T) {
+	db := newDB(t, 0)
+	in := addSA(t, db, inSA(0x1000))
+	a, b := addSA(t, db, outSA(0x2000)), addSA(t, db, outSA(0x2001))
+	other, elsewhere := outSA(0x2002), outSA(0x2003)
+	other.Owner, elsewhere.DstPort = 2, 9
+	c, d := addSA(t, db, other), addSA(t, db, elsewhere)
+	if _, err := seals(a, start, 2); err != nil {
+		t.Fatal(err)
+	}
+	moved := netip.MustParseAddrPort("198.51.100.2:40404")
+	step := func(seq int, from netip.AddrPort) []Notice {
+		if err := opens(db, start, packet(t, 0x1000, seq), from, local); err != nil {
+			t.Logf("packet %d: %v", seq, err)
+		}
+		return mappings(db)
+	}
+	if n := step(5, peer); len(n) != 0 {
+		t.Errorf("no move: %+v", n)
+	}
+	if n := append(step(3, thief), step(5, thief)...); len(n) != 0 {
+		t.Errorf("a late packet or a replay moved it: %+v", n)
+	}
+	n := step(6, moved)
+	if len(n) != 1 || n[0].From != peer || n[0].To != moved || n[0].Local != local || n[0].SPIIn != 0 || n[0].SA == nil || n[0].SA.SPI != 0x1000 {
+		t.Fatalf("%+v", n)
+	}
+	for _, s := range []*Single{a, b} {
+		if s.Endpoint().Remote != moved {
+			t.Errorf("%#x sends to %v", s.spi, s.Endpoint().Remote)
+		}
+		if x, ok := db.LookupSA(SAID{ProtoESP, s.spi, peer.Addr()}); !ok || x != s || x.Info().DstPort != peer.Port() || x.Info().Endpoint.Remote != moved {
+			t.Errorf("%#x has lost the name that its owner knows", s.spi)
+		}
+	}
+	if c.Endpoint().Remote != peer || d.Endpoint().Remote != netip.AddrPortFrom(peer.Addr(), 9) {
+		t.Error("what another owner has, or what went elsewhere, moved")
+	}
+	if pkt, err := seals(a, start, 1); err != nil || pkt[7] != 3 {
+		t.Errorf("the counter did not go on: %v", err)
+	}
+	if i := in.Info(); i.Endpoint.Remote != moved {
+		t.Errorf("expected from %v", i.Endpoint.Remote)
+	}
+	if n := step(7, moved); len(n) != 0 {
+		t.Errorf("told again: %+v", n)
+	}
+	// The owner says its addresses again, for a lifetime: what has moved stays.
+	e := a.sa.Load().place()
+	if err := db.UpdateSA(start, a.sa.Load().ID(), Change{Endpoint: &e, Limits: &Limits{HardTime: time.Hour}}); err != nil || a.Endpoint().Remote != moved {
+		t.Errorf("an update of limits moved it back: %v", err)
+	}
+	if n := step(8, peer); len(n) != 1 || a.Endpoint().Remote != peer {
+		t.Errorf("back: %+v", n)
+	}
+	for _, s := range []*Single{in, a, b, c, d} {
+		if _, err := db.DeleteSA(start, s.sa.Load().ID()); err != nil {
+			t.Error(err)
+		}
+	}
+	empty(t, db)
+}
+
+// TestFollowOff: a daemon that moves its SAs itself is told, once a second, until it has.
+func TestFollowOff(t *testing.T) {
+	db := newDB(t, 0)
+	db.SetFollow(1, false)
+	in, out := addSA(t, db, inSA(0x1000)), addSA(t, db, outSA(0x2000))
+	moved := netip.MustParseAddrPort("198.51.100.2:40404")
+	told := 0
+	for i := range 10 {
+		_ = opens(db, start.Add(time.Duration(i)*500*time.Millisecond), packet(t, 0x1000, i+1), moved, local)
+		told += len(mappings(db))
+	}
+	if told != 5 || out.Endpoint().Remote != peer {
+		t.Errorf("told %d times in 5 s; sends to %v", told, out.Endpoint().Remote)
+	}
+	e := in.sa.Load().place()
+	e.Src, e.SrcPort = moved.Addr(), moved.Port()
+	if err := db.UpdateSA(start, in.sa.Load().ID(), Change{Endpoint: &e}); err != nil {
+		t.Fatal(err)
+	}
+	_ = opens(db, start.Add(time.Minute), packet(t, 0x1000, 20), moved, local)
+	if n := mappings(db); len(n) != 0 {
+		t.Errorf("after the owner moved it: %+v", n)
+	}
+	db.SetFollow(1, true)
+	_ = opens(db, start.Add(time.Minute), packet(t, 0x1000, 21), peer, local)
+	if n := mappings(db); len(n) != 1 {
+		t.Errorf("switched on again: %+v", n)
+	}
+}
+
+// TestT069RaceSingle: an attacker on the path copies a packet and delivers it first from his own address. The peer's next packet puts
+// it right, whenever it comes.
+func TestT069RaceSingle(t *testing.T) {
+	for _, between := range []bool{false, true} {
+		db := newDB(t, 0)
+		addSA(t, db, inSA(0x1000))
+		out := addSA(t, db, outSA(0x2000))
+		first, second := packet(t, 0x1000, 1), packet(t, 0x1000, 2)
+		_ = opens(db, start, first, thief, local)
+		if between {
+			if mappings(db); out.Endpoint().Remote != thief {
+				t.Error("an authentic packet was not followed")
+			}
+		}
+		if err := opens(db, start, first, peer, local); err == nil {
+			t.Error("the original opened twice")
+		}
+		if err := opens(db, start, second, peer, local); err != nil {
+			t.Error(err)
+		}
+		if mappings(db); out.Endpoint().Remote != peer {
+			t.Errorf("sends to %v after the peer's next packet", out.Endpoint().Remote)
+		}
+		forged := packet(t, 0x1000, 9)
+		forged[len(forged)-1] ^= 1
+		_ = opens(db, start, forged, thief, local)
+		if n := mappings(db); len(n) != 0 || out.Endpoint().Remote != peer {
+			t.Errorf("a forged packet moved it: %+v", n)
+		}
+	}
+}
