@@ -80,6 +80,6 @@ client and gateway, and the commands that control it. It is configured by swanct
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
-	root.AddCommand(runCommand(), upCommand(), downCommand(), statusCommand(), demoCommand(), configCommand(), cleanupCommand(), versionCommand())
+	root.AddCommand(runCommand(), upCommand(), downCommand(), statusCommand(), demoCommand(), configCommand(), pfkeyCommand(), cleanupCommand(), versionCommand())
 	return root
 }
