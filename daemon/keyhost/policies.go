@@ -1,0 +1,197 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+// Policies of the SPD as what they change of the host: routes into the device, and the packet filter's guard. They are a privileged
+// client's; the number of those that become rules is bounded by package firewall.
+
+package keyhost
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/natterjack/natterjack/daemon/host"
+	"github.com/natterjack/natterjack/ike"
+	"github.com/natterjack/natterjack/ipsec/sadb"
+	"github.com/natterjack/natterjack/port/firewall"
+	wire "github.com/natterjack/natterjack/wire/pfkey"
+)
+
+const (
+	// atOnce is how many policies are compared at every request; with more, syncPause lies between two comparisons, which cost
+	// time for each of them.
+	atOnce    = 512
+	syncPause = 100 * time.Millisecond
+	// lastPriority is that of the entries that let others pass: nothing comes after them.
+	lastPriority = 1<<32 - 1
+	// passOwner is the owner of these entries.
+	passOwner = 1<<64 - 1
+)
+
+// policies follows the SPD. All but close is called on the goroutine that owns the key server.
+type policies struct {
+	o     ServerOptions
+	keys  func(time.Time, sadb.Notice) []wire.Delivery
+	later func() // has sync run, on the owner's goroutine, with due set
+
+	generation uint64
+	synced     bool
+	next       uint32
+	held       map[host.KeyPolicy]uint32 // without their numbers
+	pass       [2]sadb.PolicyID
+
+	timer *time.Timer // nil: sync does not wait
+	due   bool        // it has waited
+}
+
+func newPolicies(o ServerOptions) *policies {
+	return &policies{o: o, held: map[host.KeyPolicy]uint32{}}
+}
+
+// sync makes the host what the SPD says now.
+func (p *policies) sync() {
+	generation := p.o.DB.Generation()
+	if p.synced && generation == p.generation {
+		return
+	}
+	if len(p.held) > atOnce && !p.due {
+		if p.timer == nil {
+			p.timer = time.AfterFunc(syncPause, p.later)
+		}
+		return
+	}
+	p.due, p.timer = false, nil
+	p.passOthers()
+	p.generation, p.synced = p.o.DB.Generation(), true
+	if p.o.Host == nil {
+		return
+	}
+	list := p.o.DB.SPDList()
+	want := make(map[host.KeyPolicy]bool, len(list))
+	for i := range list {
+		if k, ok := keyPolicy(&list[i], list); ok {
+			want[k] = true
+		}
+	}
+	for k := range want {
+		if _, ok := p.held[k]; !ok {
+			p.hold(k)
+		}
+	}
+	for k, id := range p.held {
+		if want[k] {
+			continue
+		}
+		delete(p.held, k)
+		if err := p.o.Host.DropPolicy(id); err != nil {
+			p.o.Log.Error("a change of the host could not be taken back; `natterjack cleanup` tries again", "reason", err)
+		}
+	}
+}
+
+func (p *policies) hold(k host.KeyPolicy) {
+	p.next++
+	id := p.next
+	p.held[k] = id
+	k.ID = id
+	if err := p.o.Host.HoldPolicy(k); err != nil {
+		// The SPD has it all the same: what reaches the engine is judged by it.
+		p.o.Log.Error("a policy is not in force outside of the engine: its traffic may bypass the tunnel", "local", k.Local.From.String(),
+			"remote", k.Remote.From.String(), "reason", err)
+	}
+}
+
+// passOthers keeps the last entries of the SPD, which a client's flush takes with the others.
+func (p *policies) passOthers() {
+	if !p.o.PassOthers {
+		return
+	}
+	for i, any := range [...]netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")} {
+		if _, ok := p.o.DB.SPDLookup(p.pass[i]); ok && p.pass[i] != 0 {
+			continue
+		}
+		all := sadb.Selector{From: any.Addr(), To: lastOf(any), PortTo: 65535}
+		id, err := p.o.DB.SPDAdd(time.Now(), sadb.SPDEntry{Dir: sadb.Out, Action: sadb.Bypass, Priority: lastPriority, Local: all, Remote: all, Owner: passOwner})
+		if err != nil {
+			p.o.Log.Warn("packets that meet no policy are dropped", "reason", err) // a client has such an entry of its own
+			continue
+		}
+		p.pass[i] = id
+	}
+}
+
+func lastOf(p netip.Prefix) netip.Addr {
+	b := p.Addr().AsSlice()
+	for i := range b {
+		b[i] = 0xff
+	}
+	a, _ := netip.AddrFromSlice(b)
+	return a
+}
+
+// keyPolicy is what an entry changes of the host; false: nothing.
+func keyPolicy(e *sadb.SPDInfo, all []sadb.SPDInfo) (k host.KeyPolicy, ok bool) {
+	k.Local, k.Remote = selector(e.Local), selector(e.Remote)
+	switch e.Action {
+	case sadb.Protect:
+		k.Action, k.Outbound, k.Optional = firewall.Protect, e.Dir == sadb.Out, true
+		for _, t := range e.Templates {
+			if t.Level != sadb.Use {
+				k.Optional = false
+			}
+			if t.Mode == sadb.Tunnel {
+				k.OuterLocal, k.OuterRemote = t.Src, t.Dst
+			}
+		}
+		if e.Dir != sadb.Out {
+			k.OuterLocal, k.OuterRemote = netip.Addr{}, netip.Addr{}
+			return k, !k.Optional
+		}
+		return k, true
+	case sadb.Discard:
+		k.Action = firewall.Discard
+		return k, true
+	case sadb.Bypass:
+		// The packet filter lets a pass policy win over all others. Where another entry goes first, there is none.
+		k.Action = firewall.Bypass
+		return k, e.Owner != passOwner && !overruled(e, all)
+	}
+	return k, false
+}
+
+// overruled reports whether an entry that protects or discards some of the same packets goes before e.
+func overruled(e *sadb.SPDInfo, all []sadb.SPDInfo) bool {
+	for i := range all {
+		o := &all[i]
+		if o.Dir == e.Dir && o.Action != sadb.Bypass && o.Priority <= e.Priority && overlap(o.Local, e.Local) && overlap(o.Remote, e.Remote) {
+			return true
+		}
+	}
+	return false
+}
+
+func overlap(a, b sadb.Selector) bool {
+	return a.From.BitLen() == b.From.BitLen() && !a.To.Less(b.From) && !b.To.Less(a.From)
+}
+
+func selector(s sadb.Selector) ike.Selector {
+	return ike.Selector{From: s.From, To: s.To, Proto: s.Proto, PortFrom: s.PortFrom, PortTo: s.PortTo}
+}
+
+// close takes everything back. The owner's goroutine has ended.
+func (p *policies) close() {
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+	for _, id := range p.pass {
+		_, _ = p.o.DB.SPDDelete(id)
+	}
+	if p.o.Host == nil {
+		return
+	}
+	for k, id := range p.held {
+		delete(p.held, k)
+		if err := p.o.Host.DropPolicy(id); err != nil {
+			p.o.Log.Error("a change of the host could not be taken back; `natterjack cleanup` tries again", "reason", err)
+		}
+	}
+}
