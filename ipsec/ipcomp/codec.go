@@ -16,7 +16,7 @@ import (
 const level = flate.BestSpeed
 
 // Codec holds the state that packets are compressed and decompressed with; nothing of one packet is left for the next. It serves any
-// number of SAs and is safe for concurrent use. A compressor takes more than a megabyte, a decompressor about 45 KiB.
+// number of SAs and is safe for concurrent use. A compressor takes more than a megabyte, a decompressor about 40 KiB.
 type Codec struct {
 	mu      sync.Mutex // guards what follows
 	spare   []*deflater

@@ -28,7 +28,7 @@ const (
 	// MaxOutput bounds what comes out of one packet: the largest IP packet there is.
 	MaxOutput = 65535
 
-	// minInput: RFC 2394, Section 3 names 90 octets as what is too short to be worth it.
+	// minInput is what is too short to be worth it, in octets, in the kernels as well (RFC 3173, Section 2.2 leaves it to us).
 	minInput = 90
 )
 
