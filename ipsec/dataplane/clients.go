@@ -121,7 +121,7 @@ func (w who) owner() owner {
 	if w.pair != nil {
 		return owner{reqid: w.pair.Reqid()}
 	}
-	return owner{peer: w.rcv.Endpoint().Remote}
+	return owner{peer: w.rcv.Source().Remote}
 }
 
 // arrive finds or gives the port under which this host sees a flow that came in; false: there is none to give.
@@ -292,7 +292,7 @@ func (t *clients) leave(now int64, k slot) (to target, gone bool) {
 	} else if r := f.client.rcv.Load(); r.Ended() {
 		return target{}, true
 	} else {
-		to.peer = r.Endpoint().Remote
+		to.peer = r.Source().Remote
 	}
 	f.used.Store(now)
 	return to, false

@@ -27,7 +27,7 @@ func (in *Inbound) fixFor(r *sadb.Receiver) *fix {
 	if f.sa == r {
 		return f
 	}
-	ep := r.Endpoint()
+	ep := r.Source()
 	*f = fix{sa: r, src: in.arrival.From.Addr().Unmap(), dst: in.arrival.To.Addr().Unmap()}
 	if !f.dst.IsValid() || f.dst.IsUnspecified() {
 		f.dst = ep.Local.Addr()

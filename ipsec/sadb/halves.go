@@ -28,7 +28,7 @@ func (s *Single) asSender() *Sender {
 	case ProtoESP:
 		x.sealer, err = esp.NewSealer(s.spi, sa.Suite, sa.Key, sa.Integ, s.db.rand)
 	case ProtoAH:
-		err = x.makeAH(sa.Suite, sa.Integ, sa.Dst.Is6())
+		err = x.makeAH(sa.Suite, sa.Integ, sa.AlignAH8)
 	}
 	if err != nil {
 		return nil
@@ -86,6 +86,15 @@ func (r *Receiver) Orig() (src, dst netip.Addr) {
 	}
 	sa := r.single.sa.Load()
 	return sa.OrigSrc, sa.OrigDst
+}
+
+// Source is where packets of the SA arrive and come from now, as an endpoint seen from this host.
+func (r *Receiver) Source() Endpoint {
+	if r.single == nil {
+		return r.endpoint.Load().Endpoint
+	}
+	sa := r.single.sa.Load()
+	return Endpoint{Local: netip.AddrPortFrom(sa.Dst, sa.DstPort), Remote: *r.single.source.Load(), Encap: sa.Encap}
 }
 
 // Single is the single SA that a half belongs to; nil: it is of a pair.

@@ -1,0 +1,117 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+// L2TP's case (RFC 3948, Section 5.2): 50 homes whose routers all give the same address, behind one masquerade. Each client speaks
+// from port 1701 to a server that knows nothing of it, and gets its own answers.
+
+package simnet
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/natterjack/natterjack/ipsec/sadb"
+	"github.com/natterjack/natterjack/wire/natt"
+)
+
+func TestFiftyClientsBehindOneMasquerade(t *testing.T) {
+	net := NewPlane()
+	masquerade, err := NAT("203.0.113.5", 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gw, err := net.Node("gateway", "198.51.100.2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gw.Ports[4500] = natt.NonESP
+	// The server answers to where a datagram came from, as any does, and sees who is who by that alone.
+	peers := map[netip.AddrPort]string{}
+	gw.Serve = func(p []byte) [][]byte {
+		src, dst, payload, sound := readUDP(p)
+		if !sound || dst.Port() != 1701 {
+			t.Fatalf("the server got %s to %s, checksum right: %v", src, dst, sound)
+		}
+		name, _, _ := bytes.Cut(payload, []byte(" "))
+		if before, ok := peers[src]; ok && before != string(name) {
+			t.Fatalf("%s is %s and %s to the server", src, before, name)
+		}
+		peers[src] = string(name)
+		return [][]byte{udpPacket(dst, src, append([]byte("answer to "), payload...))}
+	}
+	var clients []*Node
+	for i := range 50 {
+		home, err := NAT(fmt.Sprintf("100.64.0.%d", i+1), uint64(100+i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := net.Node(fmt.Sprintf("client%d", i), "192.168.0.2", home, masquerade)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Ports[4500] = natt.NonESP
+		clients = append(clients, c)
+		transportPair(t, net, c, gw)
+	}
+	server := netip.MustParseAddrPort("198.51.100.2:1701")
+	const rounds = 5
+	for round := range rounds {
+		for i, c := range clients {
+			c.Send(udpPacket(netip.MustParseAddrPort("192.168.0.2:1701"), server, fmt.Appendf(nil, "client%d %d", i, round)))
+		}
+		net.Now = net.Now.Add(20 * time.Second)
+	}
+	if len(peers) != len(clients) {
+		t.Errorf("the server saw %d peers of %d", len(peers), len(clients))
+	}
+	for i, c := range clients {
+		if len(c.Got) != rounds {
+			t.Fatalf("client %d got %d answers; %v", i, len(c.Got), gw.Engine.Counters())
+		}
+		for round, p := range c.Got {
+			src, dst, payload, sound := readUDP(p)
+			if want := fmt.Sprintf("answer to client%d %d", i, round); !sound || src != server || dst.Port() != 1701 || string(payload) != want {
+				t.Errorf("client %d got %q from %s to %s, checksum right: %v", i, payload, src, dst, sound)
+			}
+		}
+	}
+	if len(net.Lost) > 0 {
+		t.Errorf("lost: %v", net.Lost)
+	}
+}
+
+// transportPair joins a client behind NATs and a gateway.
+func transportPair(t *testing.T, net *Plane, c, gw *Node) {
+	t.Helper()
+	there := netip.AddrPortFrom(gw.Addr, 4500)
+	seen, err := c.Touch(4500, there)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spiC, reqC, err := c.DB.Reserve(net.Now, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spiG, reqG, err := gw.DB.Reserve(net.Now, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	up, down := newKey(20), newKey(20)
+	l2tp := func(a netip.Addr) []sadb.Selector {
+		return []sadb.Selector{{From: a, To: a, Proto: 17, PortFrom: 1701, PortTo: 1701}}
+	}
+	err = c.DB.Install(net.Now, sadb.Child{Reqid: reqC, SPIIn: spiC, SPIOut: spiG, Mode: sadb.Transport, Suite: gcm, KeyIn: down, KeyOut: up,
+		Endpoint: sadb.Endpoint{Local: netip.AddrPortFrom(c.Addr, 4500), Remote: there, Encap: natt.NonESP},
+		TSLocal:  l2tp(c.Addr), TSRemote: l2tp(gw.Addr), OrigLocal: seen.Addr()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = gw.DB.Install(net.Now, sadb.Child{Reqid: reqG, SPIIn: spiG, SPIOut: spiC, Mode: sadb.Transport, Suite: gcm, KeyIn: up, KeyOut: down,
+		Endpoint: sadb.Endpoint{Local: there, Remote: seen, Encap: natt.NonESP},
+		TSLocal:  l2tp(gw.Addr), TSRemote: l2tp(seen.Addr()), OrigRemote: c.Addr})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
