@@ -17,6 +17,9 @@ import (
 // maxDumps bounds the listings that running DUMPs hold, a few octets for each SA.
 const maxDumps = 32
 
+// seqOffset is where sadb_msg_seq is in a message.
+const seqOffset = 8
+
 // dump is a running one. One message is kept back, for only when there is no other is it known to be the last.
 type dump struct {
 	header   pfkey.Header
@@ -25,7 +28,7 @@ type dump struct {
 	filter   *pfkey.Filter
 	sent     uint32
 	left     uint32 // of the BSDs' counting down: messages behind the one kept back, as they were at the start
-	held     *pfkey.Message
+	held     []byte
 }
 
 // startDump begins one; Next has its messages. Nothing to show is ENOENT.
@@ -35,7 +38,7 @@ func (s *Server) startDump(_ time.Time, c *client, m *pfkey.Message) error {
 	}
 	d := &dump{header: pfkey.Header{Type: m.Type, PID: m.PID}, filter: m.Filter}
 	if m.Type == pfkey.TypeSPDDump {
-		d.policies = s.policies.ids()
+		d.policies = s.policies.ids(c.codec.Dialect)
 	} else {
 		proto := m.SAType.Proto()
 		if proto == 0 && m.SAType != pfkey.SATypeUnspec {
@@ -61,7 +64,7 @@ func (s *Server) dumps() (n int) {
 }
 
 // following makes the next message; nil: there is none. The newest come first, as in the kernels.
-func (s *Server) following(c *client, d *dump) *pfkey.Message {
+func (s *Server) following(c *client, d *dump) []byte {
 	for len(d.sas) > 0 {
 		ref := d.sas[len(d.sas)-1]
 		d.sas = d.sas[:len(d.sas)-1]
@@ -71,11 +74,11 @@ func (s *Server) following(c *client, d *dump) *pfkey.Message {
 			continue
 		}
 		v := &shown{SAInfo: info, e: s.sas.byID[info.ID()]}
-		m := v.message(c.codec.Dialect, d.header, c.privileged)
-		if !c.privileged {
-			v.wipe()
+		b := s.octets(c, v.message(c.codec.Dialect, d.header, c.privileged))
+		v.wipe()
+		if b != nil {
+			return b
 		}
-		return m
 	}
 	for len(d.policies) > 0 {
 		p := s.policies.byID[d.policies[len(d.policies)-1]]
@@ -84,8 +87,8 @@ func (s *Server) following(c *client, d *dump) *pfkey.Message {
 		if p == nil {
 			continue
 		}
-		if m := s.policyMessage(p, c.codec.Dialect, d.header); m != nil {
-			return m
+		if b := s.octets(c, s.policyMessage(p, c.codec.Dialect, d.header)); b != nil {
+			return b
 		}
 	}
 	return nil
@@ -105,24 +108,19 @@ func (s *Server) Next(_ time.Time, id ClientID) (msg []byte, more bool) {
 	if c == nil {
 		return nil, false
 	}
-	for c.dump != nil {
-		d := c.dump
-		m, left := d.held, d.left
-		d.held = s.following(c, d)
-		d.sent++
-		switch {
-		case d.held == nil:
-			m.Seq, c.dump = 0, nil
-		case c.codec.Dialect == pfkey.Linux:
-			m.Seq = d.sent
-		default:
-			m.Seq = left
-		}
-		b := s.octets(c, m)
-		wipe(m)
-		if b != nil {
-			return b, c.dump != nil
-		}
+	if c.dump == nil {
+		return nil, false
 	}
-	return nil, false
+	d := c.dump
+	msg, seq := d.held, d.left
+	d.held = s.following(c, d)
+	d.sent++
+	switch {
+	case d.held == nil:
+		seq, c.dump = 0, nil
+	case c.codec.Dialect == pfkey.Linux:
+		seq = d.sent
+	}
+	c.codec.Order.PutUint32(msg[seqOffset:], seq)
+	return msg, c.dump != nil
 }

@@ -106,7 +106,7 @@ func (s *Server) spdByID(_ time.Time, c *client, m *pfkey.Message) error {
 		return pfkey.EINVAL
 	}
 	p := s.policies.byID[sadb.PolicyID(m.Policy.ID)]
-	if p == nil && m.Type == pfkey.TypeSPDGet {
+	if m.Type == pfkey.TypeSPDGet && (p == nil || !p.sayable(c.codec.Dialect)) {
 		return pfkey.ENOENT
 	}
 	if p == nil {
@@ -124,10 +124,15 @@ func (s *Server) spdByID(_ time.Time, c *client, m *pfkey.Message) error {
 		return err
 	}
 	s.send(func(d pfkey.Dialect, _ bool) *pfkey.Message {
-		if d != pfkey.Linux {
+		switch {
+		case d == pfkey.Linux:
+			return p.message(d, m.Header, &info)
+		case d == c.codec.Dialect:
 			return &pfkey.Message{Header: m.Header, Policy: m.Policy}
 		}
-		return p.message(d, m.Header, &info)
+		x := p.policy
+		x.ID = uint32(p.id)
+		return &pfkey.Message{Header: m.Header, Policy: &x}
 	}, toAll)
 	return nil
 }

@@ -31,6 +31,9 @@ type selectors struct {
 	local, remote sadb.Selector
 }
 
+// sayable: the BSDs have no policies for what is passed on.
+func (p *policy) sayable(d pfkey.Dialect) bool { return d == pfkey.Linux || p.sel.dir != sadb.Forward }
+
 // policyTable finds policies by number.
 type policyTable struct {
 	byID map[sadb.PolicyID]*policy
@@ -38,11 +41,13 @@ type policyTable struct {
 
 func newPolicyTable() policyTable { return policyTable{byID: map[sadb.PolicyID]*policy{}} }
 
-// ids are all numbers, the oldest first.
-func (t *policyTable) ids() []sadb.PolicyID {
+// ids are the numbers of what the dialect can say, the oldest first.
+func (t *policyTable) ids(d pfkey.Dialect) []sadb.PolicyID {
 	ids := make([]sadb.PolicyID, 0, len(t.byID))
-	for id := range t.byID {
-		ids = append(ids, id)
+	for id, p := range t.byID {
+		if p.sayable(d) {
+			ids = append(ids, id)
+		}
 	}
 	slices.Sort(ids)
 	return ids
