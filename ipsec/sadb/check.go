@@ -66,7 +66,7 @@ func (s *SA) checkKeys() error {
 		}
 		return nil
 	case ProtoAH:
-		return checkAH(s)
+		return s.checkAH()
 	}
 	_, err := esp.NewOpener(s.SPI, s.Suite, s.Key, s.Integ, s.Window)
 	return err

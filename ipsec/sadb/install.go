@@ -71,13 +71,29 @@ func (db *DB) pair(at int64, c *Child, b *bundle) (*Pair, error) {
 	if p.remote, err = compileSelectors(c.TSRemote); err != nil {
 		return nil, err
 	}
-	if p.sealer, err = esp.NewSealer(c.SPIOut, c.Suite, c.KeyOut, c.IntegOut, db.rand); err != nil {
+	if err = p.makeSealer(c); err != nil {
 		return nil, fmt.Errorf("outbound SA: %w", err)
 	}
-	if p.opn, err = esp.NewOpener(c.SPIIn, c.Suite, c.KeyIn, c.IntegIn, c.Window); err != nil {
+	if err = p.makeOpener(c); err != nil {
 		return nil, fmt.Errorf("inbound SA: %w", err)
 	}
 	return p, nil
+}
+
+func (p *Pair) makeSealer(c *Child) (err error) {
+	if c.Proto == ProtoAH {
+		return p.Sender.makeAH(c.Suite, c.IntegOut, false)
+	}
+	p.sealer, err = esp.NewSealer(c.SPIOut, c.Suite, c.KeyOut, c.IntegOut, p.db.rand)
+	return err
+}
+
+func (p *Pair) makeOpener(c *Child) (err error) {
+	if c.Proto == ProtoAH {
+		return p.Receiver.makeAH(c.Suite, c.IntegIn, c.Window)
+	}
+	p.opn, err = esp.NewOpener(c.SPIIn, c.Suite, c.KeyIn, c.IntegIn, c.Window)
+	return err
 }
 
 // check refuses what no pair can be, and fills in what zero means.
@@ -93,6 +109,8 @@ func (c *Child) check() error {
 		return fmt.Errorf("protocol: %d, expected %d (ESP) or %d (AH)", c.Proto, ProtoESP, ProtoAH)
 	case c.Mode > Tunnel:
 		return fmt.Errorf("mode: %d, expected transport or tunnel", c.Mode)
+	case c.Proto == ProtoAH && (c.Suite.Encr != 0 || !c.KeyIn.IsZero() || !c.KeyOut.IsZero()):
+		return fmt.Errorf("encryption %v: AH encrypts nothing", c.Suite.Encr)
 	case c.Proto == ProtoAH && c.Endpoint.UDP():
 		return fmt.Errorf("encapsulation %v: AH does not travel in UDP", c.Endpoint.Encap)
 	}

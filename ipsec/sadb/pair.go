@@ -18,19 +18,8 @@ import (
 // ErrEnded: the SA has reached a hard limit or was removed.
 var ErrEnded = errors.New("the SA is at its end")
 
-const (
-	// seqSoft: half of the sequence numbers there are without ESN: time enough to rekey at any speed.
-	seqSoft = 1 << 31
-	// gcmHard: NIST SP 800-38D, Section 8.3 allows 2^32 packets under one key; with ESN the counter would go on.
-	gcmHard = 1 << 32
-	// desSoft and desHard: blocks of 64 bits under one key begin to collide at 2^32 of them (Sweet32, HOSTILE T-090); an eighth of
-	// that is the end.
-	desSoft = 1 << 31
-	desHard = 1 << 32
-	// The algorithms that have limits of their own: GMAC repeats no nonce, DES has small blocks.
-	gmacFirst, gmacLast suite.Integ = 9, 11
-	tripleDES           suite.Encr  = 3
-)
+// seqSoft: half of the sequence numbers there are without ESN: time enough to rekey at any speed.
+const seqSoft = 1 << 31
 
 // The bits of core.state.
 const (
@@ -96,15 +85,11 @@ func (c *core) sequenced() {
 	if c.proto == ProtoIPComp {
 		return // it has no numbers and no key
 	}
-	counted := c.suite.Encr.AEAD() && c.suite.Encr != suite.EncrChaCha20Poly1305 || c.proto == ProtoAH && c.suite.Integ >= gmacFirst && c.suite.Integ <= gmacLast
-	if !c.suite.ESN || counted {
+	if !c.suite.ESN {
 		c.seqSoft = seqSoft
 	}
-	if counted {
-		c.seqHard = gcmHard
-	}
-	if c.suite.Encr == tripleDES {
-		c.lim.softBytes, c.lim.hardBytes = min(c.lim.softBytes, desSoft), min(c.lim.hardBytes, desHard)
+	if limit := min(c.suite.Encr.PacketLimit(), c.suite.Integ.PacketLimit()); limit < math.MaxUint64 {
+		c.seqHard, c.seqSoft = limit, min(c.seqSoft, limit/2)
 	}
 }
 

@@ -114,7 +114,7 @@ func (c *core) PathMTU(now int64) int { return c.endpoint.Load().path.current(no
 // MaxInner is the largest inner packet, in octets, whose outer packet fits the path now.
 func (s *Sender) MaxInner(now int64) int {
 	pl := s.endpoint.Load()
-	return s.sealer.MaxPayload(pl.path.current(now) - pl.overhead())
+	return s.most(pl.path.current(now) - pl.overhead())
 }
 
 // LowerPath takes it that packets larger than mtu vanish on the path without a word; sure says that smaller ones were seen
@@ -130,7 +130,7 @@ func (c *core) LowerPath(now int64, mtu int, sure bool) bool {
 // InnerAt is what MaxInner would be on a path of mtu octets.
 func (s *Sender) InnerAt(mtu int) int {
 	pl := s.endpoint.Load()
-	return s.sealer.MaxPayload(mtu - pl.overhead())
+	return s.most(mtu - pl.overhead())
 }
 
 // PathEvent says that an outer packet to remote was too large: an ICMP message (anybody's; quoted is the beginning of

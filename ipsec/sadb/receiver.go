@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/natterjack/natterjack/ipsec/ah"
 	"github.com/natterjack/natterjack/ipsec/esp"
 )
 
@@ -18,7 +19,8 @@ type Receiver struct {
 	*core
 	spi   uint32
 	mu    sync.Mutex
-	opn   *esp.Opener   // under mu
+	opn   *esp.Opener // under mu; nil: another protocol
+	ah    *ah.Opener
 	now   int64         // under mu
 	count tally         // written under mu
 	top   atomic.Uint64 // the highest number opened, as of the last EndOpen
@@ -28,8 +30,13 @@ type Receiver struct {
 // SPI is the one in its packets.
 func (r *Receiver) SPI() uint32 { return r.spi }
 
-// Head is how many octets a packet has in front of its payload.
-func (r *Receiver) Head() int { return r.opn.Head() }
+// Head is how many octets an ESP packet has in front of its payload; zero for other protocols.
+func (r *Receiver) Head() int {
+	if r.opn == nil {
+		return 0
+	}
+	return r.opn.Head()
+}
 
 // Arrival is where a packet came from.
 type Arrival struct {
@@ -105,6 +112,8 @@ func (r *Receiver) seq() uint64 {
 	switch {
 	case r.opn != nil:
 		return r.opn.Top()
+	case r.ah != nil:
+		return r.ah.Top()
 	}
 	return 0
 }

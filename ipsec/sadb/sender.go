@@ -8,6 +8,7 @@ package sadb
 import (
 	"sync"
 
+	"github.com/natterjack/natterjack/ipsec/ah"
 	"github.com/natterjack/natterjack/ipsec/esp"
 )
 
@@ -17,19 +18,22 @@ type Sender struct {
 	spi    uint32
 	next   *Sender // under db.mu: another one with the same SPI
 	mu     sync.Mutex
-	sealer *esp.Sealer // under mu
-	now    int64       // under mu
-	count  tally       // written under mu
+	sealer *esp.Sealer // under mu; nil: another protocol
+	ah     *ah.Sealer
+	now    int64 // under mu
+	count  tally // written under mu
 }
 
 // SPI is the one in its packets.
 func (s *Sender) SPI() uint32 { return s.spi }
 
-// Head is how many octets a packet has in front of its payload.
-func (s *Sender) Head() int { return s.sealer.Head() }
-
-// Size is the size of the ESP packet around n octets.
-func (s *Sender) Size(n int) int { return s.sealer.Size(n) }
+// Head is how many octets an ESP packet has in front of its payload; zero for other protocols.
+func (s *Sender) Head() int {
+	if s.sealer == nil {
+		return 0
+	}
+	return s.sealer.Head()
+}
 
 // BeginSeal takes the half. EndSeal gives it back; in between the caller seals and does nothing else.
 func (s *Sender) BeginSeal(now int64) {
@@ -84,6 +88,8 @@ func (s *Sender) seq() uint64 {
 	switch {
 	case s.sealer != nil:
 		return s.sealer.Seq()
+	case s.ah != nil:
+		return s.ah.Seq()
 	}
 	return 0
 }

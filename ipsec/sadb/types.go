@@ -96,8 +96,8 @@ type Limits struct {
 
 // Child is a pair of SAs: what a CREATE_CHILD_SA or IKE_AUTH exchange agreed on.
 //
-// Whatever Limits say, a pair without ESN, and a pair with AES-GCM, is told soft at 2^31 packets sent and ends at 2^32-1
-// or 2^32 (RFC 4303, Section 3.3.3).
+// Whatever Limits say, a pair without ESN is told soft at 2^31 packets sent and ends at 2^32-1 (RFC 4303, Section 3.3.3), and
+// one whose algorithm has a limit of its own ends there, and is told at half of it: AES-GCM at 2^32, 3DES far earlier.
 type Child struct {
 	// Reqid names the policies that this child serves and the pairs it replaces or is replaced by. From Reserve.
 	Reqid uint32

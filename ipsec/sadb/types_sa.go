@@ -45,6 +45,8 @@ type SA struct {
 	// Window is the replay window in packets, 32 to 4096; 0: 64.
 	Window int
 	Limits Limits
+	// AlignAH8 pads AH in IPv4 to 8 octets and not to 4: what Linux wants of SAs that PF_KEY made (see package ah).
+	AlignAH8 bool
 	// CopyECN, CopyDF and DSCP: see Child.
 	CopyECN, CopyDF bool
 	DSCP            DSCP
