@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/natterjack/natterjack/ipsec/esp"
+	"github.com/natterjack/natterjack/ipsec/ipcomp"
 	"github.com/natterjack/natterjack/ipsec/sadb"
 	"github.com/natterjack/natterjack/wire/natt"
 )
@@ -66,12 +67,13 @@ type Engine struct {
 	db     *sadb.DB
 	clamp  bool
 	nats   clients
+	codec  *ipcomp.Codec
 	totals [NumCounters]atomic.Uint64
 }
 
 // New makes an Engine on db.
 func New(db *sadb.DB, c Config) *Engine {
-	e := &Engine{db: db, clamp: !c.NoMSSClamp}
+	e := &Engine{db: db, clamp: !c.NoMSSClamp, codec: ipcomp.NewCodec(maxCompressors)}
 	e.nats.init()
 	return e
 }

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/natterjack/natterjack/ipsec/ah"
 	"github.com/natterjack/natterjack/ipsec/esp"
 	"github.com/natterjack/natterjack/ipsec/sadb"
 	"github.com/natterjack/natterjack/wire/natt"
@@ -177,6 +178,8 @@ func reason(err error) Counter {
 	switch err {
 	case esp.ErrShort:
 		return InShort
+	case ah.ErrHeader, ah.ErrFragment:
+		return InMalformed
 	case esp.ErrReplay:
 		return InReplay
 	case esp.ErrPadding:
@@ -202,7 +205,7 @@ func (in *Inbound) tunnel(b []byte, at, end int, v6 bool) {
 		in.n[InMalformed]++
 		return
 	}
-	if !in.allowed() {
+	if !in.allowed(true) {
 		return
 	}
 	sa := in.chain.sas[0]
@@ -224,12 +227,12 @@ func (in *Inbound) tunnel(b []byte, at, end int, v6 bool) {
 
 // allowed: RFC 4301, Section 5.2, step 4: the packet must match the selectors of the SA it came by, or the policy whose SAs they
 // are; otherwise it MUST be discarded.
-func (in *Inbound) allowed() bool {
+func (in *Inbound) allowed(tunnel bool) bool {
 	var ok, hidden bool
 	if pair := in.chain.pair; pair != nil {
 		ok, hidden = pair.Contains(&in.in.flow)
 	} else {
-		v := in.e.db.CheckIn(in.now, &in.in.flow, in.chain.list())
+		v := in.e.db.CheckInner(in.now, &in.in.flow, in.chain.list(), tunnel)
 		ok, hidden = v == sadb.Accepted, v == sadb.PortsHidden
 	}
 	switch {

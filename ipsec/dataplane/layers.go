@@ -8,13 +8,20 @@ package dataplane
 
 import (
 	"encoding/binary"
+	"net/netip"
 
+	"github.com/natterjack/natterjack/ipsec/ah"
 	"github.com/natterjack/natterjack/ipsec/esp"
+	"github.com/natterjack/natterjack/ipsec/ipcomp"
 	"github.com/natterjack/natterjack/ipsec/sadb"
 )
 
-// maxLayers: AH, ESP, IPComp.
-const maxLayers = 3
+const (
+	// maxLayers: AH, ESP, IPComp.
+	maxLayers = 3
+	// expandHead is the octets in front of what was decompressed: a device's headroom.
+	expandHead = Headroom
+)
 
 // chain is the SAs that a packet came by, the outermost first.
 type chain struct {
@@ -55,13 +62,14 @@ func (c *chain) push(r *sadb.Receiver, proto uint8) bool {
 	return true
 }
 
-// modes says what the chain may carry. A single SA whose mode is any carries both.
+// modes says what the chain may carry: IP packets, the payloads of others. A pair's mode is known; of single SAs the policy has the
+// last word (sadb.DB.CheckInner), since the SA of the tunnel may be one of compression that was not used.
 func (c *chain) modes() (tunnel, transport bool) {
 	if c.n == 0 {
 		return false, false
 	}
 	m := c.sas[c.n-1].Mode()
-	return m != sadb.Transport, m != sadb.Tunnel
+	return m != sadb.Transport || c.pair == nil && c.in != protoIPComp, m != sadb.Tunnel
 }
 
 // unwrap opens b[at:end], which is of protocol proto, as far as it goes, and delivers what is inside.
@@ -124,9 +132,80 @@ func (in *Inbound) openESP(b []byte, at, end int) (from, to int, next uint8, ok 
 	return at, at + len(o.Payload), o.Next, true
 }
 
+// expand decompresses into memory of the batch. RFC 3173, Section 3: a CPI that nobody agreed on is dropped.
 func (in *Inbound) expand(b []byte, at, end int) (out []byte, from, to int, next uint8, ok bool) {
-	in.n[InCompression]++
-	return nil, 0, 0, 0, false
+	cpi, known := ipcomp.CPI(b[at:end])
+	src := b[at:end]
+	var room []byte
+	if known {
+		if known = in.agreed(cpi); known {
+			room = in.chunks.take(expandHead + maxPacket)
+		}
+	}
+	if room == nil {
+		in.n[InCompression]++
+		return nil, 0, 0, 0, false
+	}
+	var n int
+	var err error
+	if in.chain.pair != nil {
+		n, next, err = in.e.codec.Decompress(room[expandHead:], src)
+	} else {
+		n, next, err = in.rcv.Decompress(in.e.codec, room[expandHead:], src)
+	}
+	if err != nil {
+		in.chunks.shrink(len(room))
+		in.n[InCompression]++
+		return nil, 0, 0, 0, false
+	}
+	in.chunks.shrink(maxPacket - n)
+	in.chain.in = protoIPComp
+	return room[: expandHead+n : expandHead+n], expandHead, expandHead + n, next, true
 }
 
-func (in *Inbound) ah(b []byte) { in.n[InNextHeader]++ }
+// agreed finds the association of a CPI: the pair's own, or a single SA, which is taken.
+func (in *Inbound) agreed(cpi uint16) bool {
+	if pair := in.chain.pair; pair != nil {
+		own, _ := pair.CPI()
+		return own != 0 && cpi == own
+	}
+	return in.find(protoIPComp, uint32(cpi)) && in.chain.push(in.rcv, protoIPComp)
+}
+
+// ah verifies a whole IP packet with AH in it. The addresses of its header, which are authentic then, are where it came from.
+func (in *Inbound) ah(b []byte) {
+	in.chain.begin()
+	spi, _, ok := ah.SPI(b)
+	if !ok {
+		in.n[InShort]++
+		return
+	}
+	src, dst, tos := addressesOf(b)
+	in.arrival.From, in.arrival.To = netip.AddrPortFrom(src, 0), netip.AddrPortFrom(dst, 0)
+	in.tos, in.fix.sa = tos, nil
+	if in.rcv != nil { // of another destination, perhaps
+		in.take(nil)
+	}
+	if !in.find(protoAH, spi) {
+		return
+	}
+	o, err := in.rcv.OpenAH(b, &in.arrival)
+	if err != nil {
+		in.n[reason(err)]++
+		return
+	}
+	if !in.chain.push(in.rcv, protoAH) {
+		in.n[InSelectors]++
+		return
+	}
+	at := len(b) - len(o.Payload)
+	in.unwrap(b, at, len(b), o.Next)
+}
+
+// addressesOf reads the header of a packet in which ah.SPI has found AH.
+func addressesOf(b []byte) (src, dst netip.Addr, tos uint8) {
+	if b[0]>>4 == 6 {
+		return netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40])), b[0]<<4 | b[1]>>4
+	}
+	return netip.AddrFrom4([4]byte(b[12:16])), netip.AddrFrom4([4]byte(b[16:20])), b[1]
+}

@@ -39,6 +39,7 @@ const (
 
 	ipv4Header = 20
 	ipv6Header = 40
+	udpHeader  = 8
 	tcpHeader  = 20
 	maxPacket  = 65535
 )

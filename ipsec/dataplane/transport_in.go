@@ -79,7 +79,7 @@ func (in *Inbound) transport(b []byte, at, end int, next uint8) {
 		in.n[InNextHeader]++
 		return
 	}
-	if !in.allowed() {
+	if !in.allowed(false) {
 		return
 	}
 	if f.full {

@@ -5,6 +5,8 @@
 
 package sadb
 
+import "net/netip"
+
 // lack is a template that has no SA, with the addresses that it would have.
 type lack struct {
 	at       int
@@ -14,6 +16,12 @@ type lack struct {
 
 // Resolve finds the SAs that the policy of a packet wants. It also notes the policy's use. It allocates nothing.
 func (m *Match) Resolve(now int64, f *Flow, b *Bundle) Resolution {
+	return m.ResolvePeer(now, f, b, netip.AddrPort{})
+}
+
+// ResolvePeer is Resolve for a packet that belongs to one of several peers behind one NAT (RFC 3948, Section 5.2): of the
+// SAs in UDP only those to peer fit. It looks through them all.
+func (m *Match) ResolvePeer(now int64, f *Flow, b *Bundle, peer netip.AddrPort) Resolution {
 	b.N = 0
 	if m.policy == nil {
 		p := m.Sending()
@@ -25,7 +33,7 @@ func (m *Match) Resolve(now int64, f *Flow, b *Bundle) Resolution {
 	}
 	m.policy.entry.use(now)
 	var l lack
-	r := m.policy.resolve(f, b, &l)
+	r := m.policy.resolve(f, b, &l, peer)
 	if r != Missing && l.at >= 0 {
 		m.policy.ask(now, f, &l)
 	}
@@ -38,7 +46,7 @@ func (b *Bundle) add(s *Sender, m Mode) {
 }
 
 // resolve finds the SAs, and the first template without one (at -1: all have theirs), which need not be required.
-func (p *policy) resolve(f *Flow, b *Bundle, l *lack) Resolution {
+func (p *policy) resolve(f *Flow, b *Bundle, l *lack, peer netip.AddrPort) Resolution {
 	b.N, l.at = 0, -1
 	at := lack{src: f.Local, dst: f.Remote, v6: f.V6}
 	for i := range p.entry.templates {
@@ -47,7 +55,7 @@ func (p *policy) resolve(f *Flow, b *Bundle, l *lack) Resolution {
 		if t.Mode == Tunnel {
 			around = lack{src: t.src, dst: t.dst, v6: t.v6}
 		}
-		if s := t.sender(p.db, &around); s != nil {
+		if s := t.sender(p.db, &around, peer); s != nil {
 			b.add(s, t.Mode)
 			at = around
 			continue
@@ -69,7 +77,7 @@ func (p *policy) resolve(f *Flow, b *Bundle, l *lack) Resolution {
 }
 
 // sender is the SA of a template between two addresses; nil: there is none.
-func (t *template) sender(db *DB, at *lack) *Sender {
+func (t *template) sender(db *DB, at *lack, peer netip.AddrPort) *Sender {
 	st := t.set
 	if st == nil {
 		st = db.findSet(setKey{src: at.src, dst: at.dst, v6: at.v6, proto: t.Proto, reqid: t.Reqid})
@@ -78,6 +86,9 @@ func (t *template) sender(db *DB, at *lack) *Sender {
 		}
 	}
 	s := st.pick(t.Mode)
+	if s != nil && peer.IsValid() && !s.sendsTo(peer) {
+		s = st.pickPeer(t.Mode, peer)
+	}
 	if s == nil {
 		return nil
 	}
@@ -88,6 +99,19 @@ func (t *template) sender(db *DB, at *lack) *Sender {
 // the clear. f is the packet as it would be delivered. Only single SAs stand in chain: a pair has its selectors (Contains).
 // The first policy In decides; where there is none, the first one Forward.
 func (db *DB) CheckIn(now int64, f *Flow, chain []*Receiver) Verdict {
+	return db.checkIn(now, f, chain, AnyMode)
+}
+
+// CheckInner is CheckIn of a packet of which is known whether it came out of a tunnel: an SA of any mode can carry both, and a
+// packet that compression would not have made shorter (RFC 3173, Section 2.2) comes without the SA whose mode is the tunnel's.
+func (db *DB) CheckInner(now int64, f *Flow, chain []*Receiver, tunnel bool) Verdict {
+	if tunnel {
+		return db.checkIn(now, f, chain, Tunnel)
+	}
+	return db.checkIn(now, f, chain, Transport)
+}
+
+func (db *DB) checkIn(now int64, f *Flow, chain []*Receiver, m Mode) Verdict {
 	r := db.spd.Load()
 	for _, c := range [2]class{classIn, classForward} {
 		if !r.used[c] {
@@ -101,7 +125,7 @@ func (db *DB) CheckIn(now int64, f *Flow, chain []*Receiver) Verdict {
 			continue
 		}
 		p.entry.use(now)
-		if p.admits(f, chain) {
+		if p.admits(chain, m) {
 			return Accepted
 		}
 		return Rejected
@@ -110,8 +134,8 @@ func (db *DB) CheckIn(now int64, f *Flow, chain []*Receiver) Verdict {
 }
 
 // admits reports whether a packet that came by chain is as the policy wants it: each SA is one of a template, in order,
-// and no template is left that requires one.
-func (p *policy) admits(f *Flow, chain []*Receiver) bool {
+// and no template is left that requires one. m is AnyMode where it is not known whether the packet came out of a tunnel.
+func (p *policy) admits(chain []*Receiver, m Mode) bool {
 	switch p.action {
 	case Discard:
 		return false
@@ -123,7 +147,10 @@ func (p *policy) admits(f *Flow, chain []*Receiver) bool {
 				return false
 			}
 		}
-		return true
+		return m != Tunnel
+	}
+	if len(chain) > 0 && m != AnyMode && m != p.entry.templates[0].Mode {
+		return false
 	}
 	i := 0
 	for at := len(p.entry.templates) - 1; at >= 0; at-- { // the outermost first
