@@ -15,12 +15,13 @@ import (
 // policyPath is where Debian's maintainer scripts ask whether a service may be started.
 const policyPath = "/usr/sbin/policy-rc.d"
 
-// packages are what the labs and the race detector need. libstrongswan-standard-plugins holds AES-GCM and ECDH.
+// packages are what the labs and the race detector need. libstrongswan-standard-plugins holds AES-GCM and ECDH; scapy judges with
+// python3-cryptography, which its package only recommends.
 func packages() []string {
 	return []string{
 		"gcc", "libc6-dev", "conntrack", "iproute2", "iputils-ping", "nftables", "procps", "tcpdump", "tshark", "strongswan-charon",
 		"charon-systemd", "strongswan-swanctl", "strongswan-pki", "libcharon-extra-plugins",
-		"libstrongswan-standard-plugins", "libstrongswan-extra-plugins",
+		"libstrongswan-standard-plugins", "libstrongswan-extra-plugins", "python3-scapy", "python3-cryptography",
 	}
 }
 
