@@ -30,7 +30,7 @@ func TestScripts(t *testing.T) {
 		Dir:           filepath.Join("testdata", "script"),
 		UpdateScripts: os.Getenv("NATTERJACK_UPDATE") != "",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"ports": ports, "fill": fill, "await": await, "awaitfile": awaitFile, "signal": sendSignal, "reload": reload, "promptly": promptly,
+			"ports": ports, "fill": fill, "await": await, "awaitfile": awaitFile, "signal": sendSignal, "reload": reload, "promptly": promptly, "pfkeyd": pfkeyd,
 		},
 	})
 }

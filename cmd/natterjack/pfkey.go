@@ -9,8 +9,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,7 +37,8 @@ by the same messages.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(pfkeyDumpCommand(), pfkeyPoliciesCommand(), pfkeyFlushCommand(), pfkeyMonitorCommand(), pfkeyAddCommand(), pfkeyDeleteCommand(), pfkeyPolicyCommand())
+	cmd.AddCommand(pfkeyDumpCommand(), pfkeyPoliciesCommand(), pfkeyFlushCommand(), pfkeyMonitorCommand(), pfkeyAddCommand(), pfkeyDeleteCommand(), pfkeyPolicyCommand(), pfkeyServeCommand())
+	cmd.AddCommand(pfkeyRunCommands()...)
 	return cmd
 }
 
@@ -116,7 +119,7 @@ func pfkeyFailure(p *pfkeyPath, t pfkey.Type, err error) error {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("the server did not answer within %s: does %s really speak %s (--dialect)?", answerLimit, p.socket, p.dialect)
-	case !answered && isOp(err, "read"):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return fmt.Errorf("the server at %s ended the connection: it serves root and the user who runs it, or has stopped", p.socket)
 	case !answered:
 		return err

@@ -231,7 +231,8 @@ func (o *addOptions) lifetimes(m *pfkey.Message) error {
 		if l.time < 0 || l.time%time.Second != 0 {
 			return usagef("%s: %s, expected whole seconds", l.flag, l.time)
 		}
-		if l.time > 0 || l.bytes > 0 {
+		// Kernels want both or neither.
+		if o.hard > 0 || o.soft > 0 || o.hardBytes > 0 || o.softBytes > 0 {
 			*l.to = &pfkey.Lifetime{AddTime: uint64(l.time / time.Second), Bytes: l.bytes}
 		}
 	}

@@ -30,7 +30,7 @@ func pfkeyDumpCommand() *cobra.Command {
 		Use:   "dump [esp|ah|ipcomp]",
 		Short: "Show the SAs, as setkey -D does",
 		Long: `Shows every SA of the engine, or those of one protocol. Keys are left out: --keys prints them where the server gives them, which is to
-root and to the user who runs it.`,
+root and to the user who runs it. Replay windows are in packets, in all dialects.`,
 		Example: `  natterjack pfkey dump
   natterjack pfkey dump esp --json | jq '.[].spi'`,
 		Args: cobra.MaximumNArgs(1),
