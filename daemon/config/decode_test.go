@@ -184,7 +184,7 @@ func TestProposals(t *testing.T) {
 		"aes128-sha256-x25519-esn":         "belong to esp_proposals",
 		"3des-sha1-modp2048":               `"3des" is not supported: it is too weak (RFC 8247)`,
 		"aes128-sha256-modp1024":           `"modp1024" is not supported: it is too weak`,
-		"aes128gcm8-prfsha256-ecp256":     `"aes128gcm8" is not supported; there are`,
+		"aes128gcm8-prfsha256-ecp256":      `"aes128gcm8" is not supported; there are`,
 		"aes128-sha256-mlkem768":           `"mlkem768" is not supported`,
 		"aes128-sha257-modp2048":           `"sha257" is not supported`,
 		"rot13":                            `"rot13" is not known`,

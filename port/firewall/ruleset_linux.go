@@ -176,10 +176,14 @@ func (b *builder) mark(rules []Policy) {
 			b.add(chain, "about what the daemon sent", rule(toThisHost(), icmpAbout(v6, unix.IPPROTO_UDP), icmpPort(v6, port), set))
 		}
 	}
-	b.add(chain, "to the daemon", rule(toThisHost(), protocol(unix.IPPROTO_ESP), set))
+	for _, proto := range []byte{unix.IPPROTO_ESP, unix.IPPROTO_AH} {
+		b.add(chain, "to the daemon", rule(toThisHost(), protocol(proto), set))
+	}
 	for _, v6 := range []bool{false, true} {
-		b.add(chain, "about what the daemon sent", rule(toThisHost(), icmpAbout(v6, unix.IPPROTO_ESP), set))
-		for _, proto := range []byte{unix.IPPROTO_UDP, unix.IPPROTO_ESP} { // no others: what the engine opened is reassembled with them
+		for _, proto := range []byte{unix.IPPROTO_ESP, unix.IPPROTO_AH} {
+			b.add(chain, "about what the daemon sent", rule(toThisHost(), icmpAbout(v6, proto), set))
+		}
+		for _, proto := range []byte{unix.IPPROTO_UDP, unix.IPPROTO_ESP, unix.IPPROTO_AH} { // no others: what the engine opened is reassembled with them
 			b.add(chain, "fragments, of which the first is judged", rule(toThisHost(), protocol(proto), laterFragment(v6), set))
 		}
 	}

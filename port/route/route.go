@@ -72,7 +72,8 @@ type Host struct {
 
 	mu     sync.Mutex // protects all following fields
 	held   map[string]*held
-	order  []string // keys of held, oldest first
+	order  []string     // keys of held, oldest first
+	flows  map[Flow]int // the table of each kind of traffic
 	closed bool
 }
 
@@ -89,7 +90,7 @@ func Open(o Options) (*Host, error) {
 	if o.Device == "" {
 		return nil, errors.New("device: none given")
 	}
-	h := &Host{opts: o, held: map[string]*held{}}
+	h := &Host{opts: o, held: map[string]*held{}, flows: map[Flow]int{}}
 	if err := h.claim(); err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
@@ -296,6 +297,8 @@ func Undo(u store.Undo) error {
 		return delRoute(u.Name, table, dst, u.Args["action"])
 	case KindRule:
 		return undoRule(u)
+	case KindFlow:
+		return changeFlowRule(u, false)
 	}
 	return fmt.Errorf("journal: kind %q is not ours", u.Kind)
 }
