@@ -46,9 +46,12 @@ func natterjack(args []string, stdout, stderr io.Writer) int {
 	})
 	cmd, err := root.ExecuteContextC(ctx)
 	var usage *usageError
+	var status statusError
 	switch {
 	case err == nil:
 		return exitDone
+	case errors.As(err, &status):
+		return int(status) // the program has said why
 	case !began || errors.As(err, &usage):
 		fmt.Fprintf(stderr, "natterjack: %v\nTry `%s --help`.\n", err, cmd.CommandPath())
 		return exitUsage
