@@ -162,17 +162,13 @@ func (o *outbound) send(sent *dataplane.Sent) {
 }
 
 func sameSocket(a, b *dataplane.Datagram) bool {
-	return a.Encap == b.Encap && a.Remote.Addr().Is4() == b.Remote.Addr().Is4()
+	return kindFor(a) == kindFor(b) && a.Remote.Addr().Is4() == b.Remote.Addr().Is4()
 }
 
 // write sends datagrams of one socket.
 func (o *outbound) write(grams []dataplane.Datagram) {
-	k := kindNATT
-	if grams[0].Raw() {
-		k = kindESP
-	}
 	s := o.p.d.sockets
-	sk := s.by[family(grams[0].Remote.Addr())][k]
+	sk := s.by[family(grams[0].Remote.Addr())][kindFor(&grams[0])]
 	if sk == nil {
 		o.p.d.counters.unsent.Add(uint64(len(grams)))
 		return
@@ -211,7 +207,7 @@ func (o *outbound) pass(packets [][]byte) {
 func (p *plane) probe(spiIn uint32) {
 	buf := make([]byte, probeBuffer)
 	if g, ok := p.engine.Probe(time.Now(), spiIn, buf); ok {
-		p.d.sockets.sendESP(g.Local, g.Remote, g.Raw(), g.Buf[:g.N])
+		p.d.sockets.sendESP(&g)
 	}
 	p.look()
 }

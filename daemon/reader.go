@@ -15,6 +15,7 @@ import (
 
 	"github.com/natterjack/natterjack/ike"
 	"github.com/natterjack/natterjack/ipsec/dataplane"
+	"github.com/natterjack/natterjack/ipsec/sadb"
 	"github.com/natterjack/natterjack/port/udp"
 	"github.com/natterjack/natterjack/wire/natt"
 )
@@ -101,12 +102,16 @@ func (r *reader) take(now time.Time, n int) {
 		return
 	}
 	encap := natt.NonESP
-	if r.sk.kind == kindESP {
+	proto := uint8(sadb.ProtoESP)
+	switch r.sk.kind {
+	case kindESP:
 		encap = natt.Raw
+	case kindAH:
+		encap, proto = natt.Raw, sadb.ProtoAH
 	}
 	for i := range n {
 		m := &r.msgs[i]
-		r.grams[i] = dataplane.Datagram{Buf: m.Buf, N: m.N, Remote: m.Remote, Local: m.Local, TOS: m.TOS, SegSize: m.SegSize, Encap: encap}
+		r.grams[i] = dataplane.Datagram{Buf: m.Buf, N: m.N, Remote: m.Remote, Local: m.Local, TOS: m.TOS, SegSize: m.SegSize, Encap: encap, Proto: proto}
 	}
 	got := r.in.Open(now, r.grams[:n])
 	if len(got.Packets) > 0 {

@@ -1,7 +1,7 @@
 // Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
 
 // The daemon's sockets: for each family IKE's port, the NAT-T port, where IKE has the non-ESP marker and ESP has none
-// (RFC 3948, Section 2), and, where privileges allow, IP protocol 50. Everything that is read is anybody's. What IKE sends
+// (RFC 3948, Section 2), and, where privileges allow, IP protocols 50 and 51. Everything that is read is anybody's. What IKE sends
 // goes through a queue and a goroutine of its socket, so that no shard ever waits for a network.
 
 package daemon
@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/natterjack/natterjack/ike"
+	"github.com/natterjack/natterjack/ipsec/dataplane"
+	"github.com/natterjack/natterjack/ipsec/sadb"
 	"github.com/natterjack/natterjack/port/rawesp"
 	"github.com/natterjack/natterjack/port/udp"
 	"github.com/natterjack/natterjack/wire/natt"
@@ -34,6 +36,7 @@ const (
 	kindIKE  kind = iota // port 500: IKE bare
 	kindNATT             // port 4500: IKE behind the marker, ESP bare
 	kindESP              // IP protocol 50
+	kindAH               // IP protocol 51: whole IP packets
 	numKinds
 )
 
@@ -144,6 +147,11 @@ func (s *sockets) openRaw(a netip.Addr) {
 	if conn, err := rawesp.Open(conf); err == nil {
 		s.add(conn, kindESP, "esp")
 	}
+	// AH covers the IP header (RFC 4302, Section 3.3.3): whole packets go both ways.
+	conf.Header, conf.NoDF = true, true
+	if conn, err := udp.OpenRaw(conf, sadb.ProtoAH); err == nil {
+		s.add(conn, kindAH, "ah")
+	}
 	if s.d.opts.Mark == 0 {
 		return // without a mark, what leaves here is routed into the TUN again
 	}
@@ -164,7 +172,7 @@ func unspecified(a netip.Addr) netip.Addr {
 func (s *sockets) add(conn *udp.Conn, k kind, what string) {
 	local := conn.LocalAddr()
 	name := fmt.Sprintf("%s%d %s", what, 4+2*family(local.Addr()), local)
-	if k == kindESP {
+	if k == kindESP || k == kindAH {
 		name = fmt.Sprintf("%s%d %s", what, 4+2*family(local.Addr()), local.Addr())
 	}
 	sk := &socket{conn: conn, kind: k, name: name, out: make(chan outgoing, maxQueuedSends)}
@@ -278,13 +286,20 @@ func (s *sockets) sendKeepalive(p ike.Path) {
 	s.send(s.by[family(p.Remote.Addr())][kindOf(p.Encap)], outgoing{p, []byte{natt.KeepaliveOctet}, false})
 }
 
-// sendESP queues one ESP packet that is not part of a batch (a dummy).
-func (s *sockets) sendESP(local, remote netip.AddrPort, raw bool, b []byte) {
-	k := kindNATT
-	if raw {
-		k = kindESP
+// sendESP queues one packet that is not part of a batch (a dummy).
+func (s *sockets) sendESP(g *dataplane.Datagram) {
+	s.send(s.by[family(g.Remote.Addr())][kindFor(g)], outgoing{ike.Path{Local: g.Local, Remote: g.Remote}, g.Buf[:g.N], false})
+}
+
+// kindFor is the socket that a packet of the engine leaves by.
+func kindFor(g *dataplane.Datagram) kind {
+	switch {
+	case g.Proto == sadb.ProtoAH:
+		return kindAH
+	case g.Raw():
+		return kindESP
 	}
-	s.send(s.by[family(remote.Addr())][k], outgoing{ike.Path{Local: local, Remote: remote}, b, false})
+	return kindNATT
 }
 
 func (s *sockets) send(sk *socket, o outgoing) {
