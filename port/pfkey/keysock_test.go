@@ -5,10 +5,12 @@
 package pfkey_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
 	"log/slog"
+	"net"
 	"net/netip"
 	"path/filepath"
 	"sync"
@@ -177,5 +179,69 @@ func TestSlowDumpDuringFlush(t *testing.T) {
 	})
 	if err != nil || n < 1000 || n > manySAs/10 {
 		t.Errorf("%d messages of the DUMP, %v: expected those before the FLUSH and what was on its way", n, err)
+	}
+}
+
+// TestT096Sockets sends what no client should to the real server: each is answered with an errno, and another client is served all the
+// while.
+func TestT096Sockets(t *testing.T) {
+	for _, d := range []pfkey.Dialect{pfkey.FreeBSD, pfkey.NetBSD, pfkey.Linux} {
+		db, err := sadb.New(time.Now(), sadb.Config{Rand: rand.Reader})
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), "k")
+		l, err := port.Listen(path, port.Config{Dialect: d})
+		if err != nil {
+			t.Fatal(err)
+		}
+		hub := port.NewHub(keysock.New(db, keysock.Config{}), slog.New(slog.DiscardHandler))
+		go hub.Serve(l)
+		t.Cleanup(hub.Close)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		t.Cleanup(cancel)
+		other, err := port.Dial(ctx, path, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer other.Close()
+		raw, err := net.DialUnix("unixpacket", nil, &net.UnixAddr{Name: path, Net: "unixpacket"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer raw.Close()
+		raw.SetReadDeadline(time.Now().Add(20 * time.Second))
+		answer := make([]byte, pfkey.MaxMessage)
+		good, err := other.Codec().Append(nil, addNumber(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Each octet of the lengths, types and small numbers in turn: whatever it becomes, there is an answer and no end.
+		for at := range good {
+			for _, v := range []byte{0, 1, 33, 0x7f, 0x80, 0xff} {
+				b := bytes.Clone(good)
+				if b[at] == v {
+					continue
+				}
+				b[at] = v
+				if _, err := raw.Write(b); err != nil {
+					t.Fatalf("octet %d as %#x: %v", at, v, err)
+				}
+				if n, err := raw.Read(answer); err != nil || n < pfkey.HeaderLen {
+					t.Fatalf("%v: octet %d as %#x was not answered: %d octets, %v", d, at, v, n, err)
+				}
+			}
+		}
+		for n := 1; n < len(good); n += 3 {
+			if _, err := raw.Write(good[:n]); err != nil {
+				t.Fatal(err)
+			}
+			if k, err := raw.Read(answer); err != nil || k < pfkey.HeaderLen || answer[2] == 0 {
+				t.Fatalf("%v: %d of %d octets: %x %v", d, n, len(good), answer[:k], err)
+			}
+		}
+		if _, err := other.Request(ctx, &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeRegister, SAType: pfkey.SATypeAH}}); err != nil {
+			t.Errorf("%v: another client: %v", d, err)
+		}
 	}
 }

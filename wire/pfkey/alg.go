@@ -103,9 +103,9 @@ func (a AuthAlg) Name(d Dialect) string {
 	if a == AuthNone {
 		return "none"
 	}
-	for i := range authAlgs {
-		if authAlgs[i].n == a && authAlgs[i].on.has(d) {
-			return authAlgs[i].name
+	for _, k := range authAlgs {
+		if k.n == a && k.on.has(d) {
+			return k.name
 		}
 	}
 	return fmt.Sprint(uint8(a))
@@ -116,9 +116,9 @@ func (e EncryptAlg) Name(d Dialect) string {
 	if e == EncryptNone {
 		return "none"
 	}
-	for i := range encryptAlgs {
-		if encryptAlgs[i].n == e && encryptAlgs[i].on.has(d) {
-			return encryptAlgs[i].name
+	for _, k := range encryptAlgs {
+		if k.n == e && k.on.has(d) {
+			return k.name
 		}
 	}
 	return fmt.Sprint(uint8(e))
@@ -134,8 +134,8 @@ func (e EncryptAlg) CompressName() string {
 
 // AuthNamed is the algorithm that setkey calls so; ok is false where the dialect has none.
 func (d Dialect) AuthNamed(name string) (a AuthAlg, ok bool) {
-	for i := range authAlgs {
-		if k := &authAlgs[i]; k.on.has(d) && name != "" && (k.name == name || k.alias == name) {
+	for _, k := range authAlgs {
+		if k.on.has(d) && name != "" && (k.name == name || k.alias == name) {
 			return k.n, true
 		}
 	}
@@ -144,8 +144,8 @@ func (d Dialect) AuthNamed(name string) (a AuthAlg, ok bool) {
 
 // EncryptNamed is the algorithm that setkey calls so; ok is false where the dialect has none.
 func (d Dialect) EncryptNamed(name string) (e EncryptAlg, ok bool) {
-	for i := range encryptAlgs {
-		if k := &encryptAlgs[i]; k.on.has(d) && name != "" && (k.name == name || k.alias == name) {
+	for _, k := range encryptAlgs {
+		if k.on.has(d) && name != "" && (k.name == name || k.alias == name) {
 			return k.n, true
 		}
 	}
@@ -171,8 +171,8 @@ func (d Dialect) Integ(a AuthAlg, keyBits int) (integ suite.Integ, ok bool) {
 	if a == AuthNone || a == AuthNull {
 		return suite.IntegNone, keyBits == 0
 	}
-	for i := range authAlgs {
-		if k := &authAlgs[i]; k.n == a && k.on.has(d) {
+	for _, k := range authAlgs {
+		if k.n == a && k.on.has(d) {
 			return k.integ, k.integ != suite.IntegNone && keyBits == k.bits
 		}
 	}
@@ -188,8 +188,8 @@ func (d Dialect) Auth(integ suite.Integ) (a AuthAlg, ok bool) {
 	case suite.IntegHMACSHA225696:
 		integ = suite.IntegHMACSHA2256128
 	}
-	for i := range authAlgs {
-		if k := &authAlgs[i]; k.integ == integ && k.on.has(d) {
+	for _, k := range authAlgs {
+		if k.integ == integ && k.on.has(d) {
 			return k.n, true
 		}
 	}
@@ -199,8 +199,7 @@ func (d Dialect) Auth(integ suite.Integ) (a AuthAlg, ok bool) {
 // Encr is the algorithm with a key of keyBits, salt included, and the bits that package suite gives it; ok is false where the dialect has
 // no such number, this project no such algorithm, or the key another length.
 func (d Dialect) Encr(e EncryptAlg, keyBits int) (encr suite.Encr, bits int, ok bool) {
-	for i := range encryptAlgs {
-		k := &encryptAlgs[i]
+	for _, k := range encryptAlgs {
 		if k.n != e || !k.on.has(d) || k.encr == 0 {
 			continue
 		}
@@ -215,8 +214,8 @@ func (d Dialect) Encr(e EncryptAlg, keyBits int) (encr suite.Encr, bits int, ok 
 
 // Encrypt is the number of an algorithm; ok is false where the dialect has none.
 func (d Dialect) Encrypt(encr suite.Encr) (e EncryptAlg, ok bool) {
-	for i := range encryptAlgs {
-		if k := &encryptAlgs[i]; k.encr == encr && encr != 0 && k.on.has(d) {
+	for _, k := range encryptAlgs {
+		if k.encr == encr && encr != 0 && k.on.has(d) {
 			return k.n, true
 		}
 	}
