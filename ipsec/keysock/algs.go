@@ -86,10 +86,13 @@ func ivLen(e suite.Encr) uint8 {
 func algorithmsOf(d pfkey.Dialect, m *pfkey.Message, sa *sadb.SA) error {
 	switch sa.Proto {
 	case sadb.ProtoIPComp:
-		if m.SA.Encrypt != pfkey.CompressDeflate {
-			return unknownAlgorithm(d)
+		switch m.SA.Encrypt {
+		case pfkey.CompressDeflate:
+			return nil
+		case pfkey.EncryptNone:
+			return pfkey.EINVAL
 		}
-		return nil
+		return unknownAlgorithm(d)
 	case sadb.ProtoAH:
 		if m.KeyAuth == nil || m.SA.Encrypt != pfkey.EncryptNone {
 			return pfkey.EINVAL

@@ -306,7 +306,7 @@ func (u *duel) request(d pfkey.Dialect) *pfkey.Message {
 		1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 5, 5, 6, 7, 7, 8, 9, 11, 12, 13, 13, 14, 14, 14, 15, 15, 16, 17, 19, 20, 21, 22, 23,
 	}[u.d.roll(35)]
 	r := &pfkey.Message{Header: pfkey.Header{Type: t, Seq: uint32(u.d.roll(3)), PID: 4242}}
-	r.SAType = [...]pfkey.SAType{3, 3, 3, 3, 3, 3, 9, 0, 5, 77}[u.d.roll(10)]
+	r.SAType = [...]pfkey.SAType{3, 3, 3, 3, 2, 2, 9, 0, 5, 77}[u.d.roll(10)]
 	switch {
 	case t >= 13 && t <= 22:
 		u.policy(r)

@@ -16,6 +16,9 @@ import (
 // ErrNoClient: the client was detached.
 var ErrNoClient = errors.New("no such PF_KEY client: it was detached")
 
+// reservedOffset is where sadb_msg_reserved is in a message.
+const reservedOffset = 6
+
 // Handle carries out one message of a client, and returns what is to be delivered, in this order. The error is what write(2) on a
 // kernel's socket fails with (a pfkey.Errno), where a kernel has no message to answer: the one delivery is then a bare header with
 // that errno, for sockets whose writes cannot fail so. After a DUMP, and whenever a client's queue has room, Next has more.
@@ -25,7 +28,11 @@ func (s *Server) Handle(now time.Time, id ClientID, msg []byte) ([]Delivery, err
 		return nil, ErrNoClient
 	}
 	s.out = nil
-	if e := c.codec.Check(msg); e != pfkey.OK {
+	e := c.codec.Check(msg)
+	if e == pfkey.OK && c.codec.Dialect == pfkey.Linux && c.codec.Order.Uint16(msg[reservedOffset:]) != 0 {
+		e = pfkey.EINVAL // Linux alone looks at it
+	}
+	if e != pfkey.OK {
 		s.refuse(c, msg, e)
 		return s.taken(), e
 	}
@@ -208,7 +215,7 @@ func maxSAType(d pfkey.Dialect) pfkey.SAType {
 //
 // Deviation: nobody's messages are delivered but the server's own.
 func (s *Server) promisc(_ time.Time, c *client, m *pfkey.Message) error {
-	if len(m.Inner) != 0 || m.SAType > 1 {
+	if len(m.Inner) != 0 || len(m.Order) != 0 || m.SAType > 1 {
 		return pfkey.EINVAL
 	}
 	c.promisc = m.SAType == 1

@@ -205,6 +205,9 @@ func faults(r *pfkey.Message, needSA bool) (wrong []pfkey.Errno) {
 	if r.Src == nil || r.Dst == nil || protoOf(r.SAType) == 0 || needSA && r.SA == nil {
 		wrong = append(wrong, pfkey.EINVAL)
 	}
+	if r.SAType == 0 && (r.Type == pfkey.TypeAdd || r.Type == pfkey.TypeUpdate) {
+		wrong = append(wrong, pfkey.EPROTONOSUPPORT)
+	}
 	return wrong
 }
 
@@ -325,11 +328,16 @@ func material(c *mClient, r *pfkey.Message) (string, []pfkey.Errno) {
 		return "", invalid
 	}
 	switch r.SAType {
+	case 0:
+		return "", append(invalid, pfkey.EPROTONOSUPPORT)
 	case 9:
-		if r.SA.Encrypt != 2 {
-			return "", unknown
+		switch r.SA.Encrypt {
+		case 0:
+			return "", invalid
+		case 2:
+			return "deflate", nil
 		}
-		return "deflate", nil
+		return "", unknown
 	case 2:
 		if r.KeyAuth == nil || r.SA.Encrypt != 0 {
 			return "", invalid

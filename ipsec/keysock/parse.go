@@ -40,11 +40,15 @@ func parseSA(c *client, m *pfkey.Message) (*request, error) {
 		return nil, err
 	}
 	proto := m.SAType.Proto()
+	if c.codec.Dialect == pfkey.Linux && m.SA != nil && m.SAType == pfkey.SATypeUnspec {
+		return nil, pfkey.EPROTONOSUPPORT
+	}
 	if m.SA == nil || proto == 0 || (m.LifetimeHard != nil) != (m.LifetimeSoft != nil) || dst.IsUnspecified() {
 		return nil, pfkey.EINVAL
 	}
 	r := &request{
-		SA: sadb.SA{Proto: proto, SPI: m.SA.SPI, Src: src, Dst: dst, Owner: c.owner, Seq: m.Seq, CopyECN: true, CopyDF: true},
+		SA: sadb.SA{Proto: proto, SPI: m.SA.SPI, Src: src, Dst: dst, Owner: c.owner, Seq: m.Seq, CopyECN: true, CopyDF: true,
+			AlignAH8: c.codec.Dialect == pfkey.Linux},
 		entry: entry{
 			id: sadb.SAID{Proto: proto, SPI: m.SA.SPI, Dst: dst}, src: src, owner: c.owner, flags: m.SA.Flags,
 			lifetimes: m.LifetimeHard != nil, proxy: m.Proxy,

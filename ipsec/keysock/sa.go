@@ -216,7 +216,6 @@ func (s *Server) remove(now time.Time, c *client, m *pfkey.Message) error {
 		return errnoOf(err)
 	}
 	v := &shown{SAInfo: info, e: e}
-	v.State = sadb.StateDead
 	defer v.wipe()
 	s.sas.remove(e)
 	s.send(func(d pfkey.Dialect, keys bool) *pfkey.Message {
@@ -224,7 +223,9 @@ func (s *Server) remove(now time.Time, c *client, m *pfkey.Message) error {
 			return &pfkey.Message{Header: m.Header, SA: m.SA, Src: m.Src, Dst: m.Dst,
 				Order: []pfkey.ExtType{pfkey.ExtSA, pfkey.ExtAddressSrc, pfkey.ExtAddressDst}}
 		}
-		return v.message(d, m.Header, keys)
+		a := v.message(d, m.Header, keys)
+		a.SA.State = pfkey.StateDead
+		return a
 	}, toAll)
 	return nil
 }

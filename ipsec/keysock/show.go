@@ -140,16 +140,19 @@ func (v *shown) nat(d pfkey.Dialect, m *pfkey.Message, src, dst netip.AddrPort) 
 	}
 }
 
-// proxy is Linux's selector of an SA: everything, unless the client said otherwise.
+// proxy is Linux's selector of an SA: everything, unless the client said otherwise. It shows one that differs from the source.
 func (v *shown) proxy() *pfkey.Address {
-	if v.e != nil && v.e.proxy != nil {
-		return v.e.proxy
-	}
-	a := netip.IPv4Unspecified()
+	a := pfkey.Address{Proto: protoAny, Sockaddr: pfkey.Sockaddr{Addr: netip.IPv4Unspecified()}}
 	if v.Dst.Is6() {
-		a = netip.IPv6Unspecified()
+		a.Addr = netip.IPv6Unspecified()
 	}
-	return &pfkey.Address{Proto: protoAny, Sockaddr: pfkey.Sockaddr{Addr: a}}
+	if v.e != nil && v.e.proxy != nil {
+		a.Addr, a.PrefixLen = v.e.proxy.Addr, v.e.proxy.PrefixLen
+	}
+	if a.Addr == v.Src {
+		return nil
+	}
+	return &a
 }
 
 // echo is what the BSDs answer to ADD and UPDATE: the request without its keys.

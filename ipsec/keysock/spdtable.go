@@ -66,11 +66,13 @@ func policyOf(d pfkey.Dialect, m *pfkey.Message) (*policy, error) {
 	default:
 		return nil, pfkey.EINVAL
 	}
-	src, err := selector(m.Src, m.Src.Proto)
+	proto := m.Dst.Proto // both have the same in the BSDs, and Linux believes this one
+	p.src.Proto = proto
+	src, err := selector(m.Src, proto)
 	if err != nil {
 		return nil, err
 	}
-	dst, err := selector(m.Dst, m.Src.Proto)
+	dst, err := selector(m.Dst, proto)
 	if err != nil {
 		return nil, err
 	}
