@@ -73,11 +73,13 @@ func TestAHSingle(t *testing.T) {
 		t.Errorf("%+v", i)
 	}
 	for name, change := range map[string]func(*SA){
-		"encryption": func(s *SA) { s.Suite.Encr, s.Suite.EncrBits, s.Key = suite.EncrAESCBC, 128, secret.New(make([]byte, 16)) },
-		"UDP":        func(s *SA) { s.Encap, s.SrcPort, s.DstPort = natt.NonESP, 4500, 4500 },
-		"key":        func(s *SA) { s.Integ = secret.New(make([]byte, 31)) },
-		"no suite":   func(s *SA) { s.Suite = suite.ESP{} },
-		"window":     func(s *SA) { s.Window = 5000 },
+		"encryption": func(s *SA) {
+			s.Suite.Encr, s.Suite.EncrBits, s.Key = suite.EncrAESCBC, 128, secret.New(make([]byte, 16))
+		},
+		"UDP":      func(s *SA) { s.Encap, s.SrcPort, s.DstPort = natt.NonESP, 4500, 4500 },
+		"key":      func(s *SA) { s.Integ = secret.New(make([]byte, 31)) },
+		"no suite": func(s *SA) { s.Suite = suite.ESP{} },
+		"window":   func(s *SA) { s.Window = 5000 },
 	} {
 		s := ahSA(0x1001)
 		change(&s)

@@ -604,3 +604,27 @@ func TestIPv6Template(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestPeersBehindOneNAT: RFC 3948, Section 5.2: two clients with one address outside have SAs between the same two addresses; the
+// answer to one of them is sealed on its own.
+func TestPeersBehindOneNAT(t *testing.T) {
+	db := newDB(t, 0)
+	e := SPDEntry{Dir: Out, Action: Protect, Local: sel("192.0.2.1/32"), Remote: sel("198.51.100.2/32"), Templates: []Template{{Proto: ProtoESP, Mode: Transport}}}
+	addEntry(t, db, e)
+	for i := range uint32(3) {
+		s := outSA(0x1000 + i)
+		s.Mode, s.DstPort = Transport, uint16(1000+i)
+		addSA(t, db, s)
+	}
+	f := flow(local.Addr().String(), peer.Addr().String(), 17, 1701, 1701)
+	m, _ := db.Match(&f)
+	var b Bundle
+	for i := range uint32(3) {
+		if m.ResolvePeer(5, &f, &b, netip.AddrPortFrom(peer.Addr(), uint16(1000+i))) != Sealed || b.SAs[0].SPI() != 0x1000+i {
+			t.Errorf("client %d: %+v", i, b)
+		}
+	}
+	if m.ResolvePeer(5, &f, &b, thief) != Missing {
+		t.Error("an SA to another peer")
+	}
+}

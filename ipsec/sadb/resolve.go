@@ -149,19 +149,17 @@ func (p *policy) admits(chain []*Receiver, m Mode) bool {
 		}
 		return m != Tunnel
 	}
-	if len(chain) > 0 && m != AnyMode && m != p.entry.templates[0].Mode {
-		return false
-	}
-	i := 0
+	i, used := 0, AnyMode
 	for at := len(p.entry.templates) - 1; at >= 0; at-- { // the outermost first
 		t := &p.entry.templates[at]
 		if i < len(chain) && t.fits(chain[i]) {
-			i++
+			i, used = i+1, t.Mode
 		} else if t.Level != Use {
 			return false
 		}
 	}
-	return i == len(chain)
+	// Out of a tunnel or not, as the innermost template says: the one that was used, or the first, which was not compressed.
+	return i == len(chain) && (i == 0 || m == AnyMode || m == used || m == p.entry.templates[0].Mode)
 }
 
 // fits reports whether an SA that opened a packet is one of the template. In transport mode its addresses are the packet's, by

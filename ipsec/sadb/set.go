@@ -156,22 +156,33 @@ func (st *set) head() *Single {
 // ended reports whether an SA cannot seal any more.
 func (c *core) ended() bool { return c.state.Load()&(stateDead|stateOutClosed) != 0 }
 
-// choose finds the best of each mode again. An SA that opens is none of them.
+// search finds the newest SA of a mode, a dying one only if there is no other. With peer set only those in UDP to it fit.
+// An SA that opens is none of them. Under st.mu.
+func (st *set) search(at int, m Mode, peer netip.AddrPort) (best *Single) {
+	for s := st.newest; s != nil; s = s.fits[at].older {
+		if s.ended() || s.mode != AnyMode && s.mode != m || s.receiver.Load() != nil || peer.IsValid() && !s.sendsTo(peer) {
+			continue
+		}
+		if !s.softTold.Load() {
+			return s
+		}
+		if best == nil {
+			best = s
+		}
+	}
+	return best
+}
+
+// sendsTo reports whether an SA sends to peer, or not in UDP.
+func (c *core) sendsTo(peer netip.AddrPort) bool {
+	e := c.endpoint.Load()
+	return !e.UDP() || e.Remote == peer
+}
+
+// choose finds the best of each mode again.
 func (st *set) choose(at int) {
 	for m := Transport; m <= Tunnel; m++ {
-		var best *Single
-		for s := st.newest; s != nil; s = s.fits[at].older {
-			if s.ended() || s.mode != AnyMode && s.mode != m || s.receiver.Load() != nil {
-				continue
-			}
-			if !s.softTold.Load() {
-				best = s
-				break
-			}
-			if best == nil {
-				best = s
-			}
-		}
+		best := st.search(at, m, netip.AddrPort{})
 		if st.best[m].Load() != best {
 			st.best[m].Store(best)
 		}
@@ -188,13 +199,24 @@ func (st *set) pick(m Mode) *Single {
 	return st.best[m].Load()
 }
 
-// again chooses again, after an SA has changed.
-func (st *set) again() {
-	at := 0
-	if st.key.reqid != 0 {
-		at = 1
-	}
+// pickPeer is pick among the SAs to peer.
+func (st *set) pickPeer(m Mode, peer netip.AddrPort) *Single {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.choose(at)
+	return st.search(st.at(), m, peer)
+}
+
+// at is which of an SA's places are in this set.
+func (st *set) at() int {
+	if st.key.reqid != 0 {
+		return 1
+	}
+	return 0
+}
+
+// again chooses again, after an SA has changed.
+func (st *set) again() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.choose(st.at())
 }

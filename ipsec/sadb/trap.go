@@ -6,7 +6,10 @@
 
 package sadb
 
-import "sync"
+import (
+	"net/netip"
+	"sync"
+)
 
 // maxTraps bounds the Acquires that are not answered; each may hold maxHeldOctets.
 const maxTraps = 256
@@ -42,7 +45,7 @@ func (p *policy) hold(now int64, f *Flow, pkt []byte) (held Held, dropped int) {
 	defer db.mu.Unlock()
 	var b Bundle
 	var l lack
-	if p.resolve(f, &b, &l) != Missing {
+	if p.resolve(f, &b, &l, netip.AddrPort{}) != Missing {
 		return Ready, 0
 	}
 	t := db.trapOf(now, p, f, &l)
@@ -132,7 +135,7 @@ func (t *trap) release(buf []byte, most int, f func(pkt []byte)) {
 	defer t.mu.Unlock()
 	var b Bundle
 	var l lack
-	if t.key.p.resolve(&t.flow, &b, &l) == Missing {
+	if t.key.p.resolve(&t.flow, &b, &l, netip.AddrPort{}) == Missing {
 		return
 	}
 	if t.waiting.move(buf, most, f) {
