@@ -273,6 +273,35 @@ func (c *client) shunt(conn string, child *ike.ChildConfig, on bool) error {
 	}
 }
 
+// trap puts a policy that waits for traffic in force at the host.
+func (c *client) trap(x *ike.ChildSA, on bool) error {
+	if c.host == nil {
+		return nil
+	}
+	result := make(chan error, 1)
+	c.do(func() {
+		err := c.host.Trap(x, on)
+		c.note()
+		result <- err
+	})
+	select {
+	case err := <-result:
+		return err
+	case <-c.done:
+		return errClosing
+	}
+}
+
+// dropTrap takes it back; it does not wait.
+func (c *client) dropTrap(x *ike.ChildSA) {
+	if c.host != nil {
+		c.do(func() {
+			// What the host cannot take back it logs.
+			_ = c.host.Trap(x, false)
+		})
+	}
+}
+
 // gone takes back what is left of an IKE SA that is no more: usually nothing.
 func (c *client) gone(unique uint64) {
 	c.do(func() {

@@ -89,6 +89,9 @@ type Host interface {
 	Configure(a ike.Configure) error
 	// Shunt puts a pass or drop policy in force, or takes it back.
 	Shunt(conn string, c *ike.ChildConfig, on bool) error
+	// Trap routes the remote selectors of a policy that waits for traffic into the device, and guards its selectors, or
+	// takes that back for the same value.
+	Trap(c *ike.ChildSA, on bool) error
 	// Warnings are sentences about what could not be had; for the start-up line and status.
 	Warnings() []string
 	// Close takes everything back.
@@ -113,6 +116,7 @@ type Daemon struct {
 	plane       *plane
 	kernel      *seam
 	client      *client
+	traps       *traps
 	starter     *starter
 	requests    *requests
 	watch       *watch
@@ -173,8 +177,10 @@ func New(opts Options) (*Daemon, error) {
 	d.workers = newWorkers(ctx)
 	d.plane = newPlane(d, db)
 	d.kernel = newSeam(db, d.plane.kick, d.holders.release)
+	d.kernel.trapped = func(conn, child string) uint32 { return d.traps.reqid(conn, child) }
 	d.client = newClient(d, opts.Host)
 	d.starter = newStarter(d, ctx)
+	d.traps = newTraps(d)
 	d.watch = newWatch(d)
 	if opts.KeyLog != nil {
 		d.keys = newKeyWriter(opts.KeyLog, func(err error) { d.log.Error("key log", "reason", err.Error()) })

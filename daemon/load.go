@@ -149,11 +149,13 @@ func (d *Daemon) changed(old, to *ike.Connection) {
 	if to == nil {
 		// Taking policies back does not fail.
 		_, _ = d.swap(swapsOf(old, nil))
+		d.traps.follow(old, nil)
 		d.starter.forget(old.Name)
 		return
 	}
 	if old == nil || !reflect.DeepEqual(old, to) {
 		d.starter.forget(to.Name)
+		d.traps.follow(old, to)
 		d.starter.startAll(to)
 	}
 }

@@ -42,6 +42,10 @@ func (h *diary) Shunt(_ string, c *ike.ChildConfig, on bool) error {
 	return h.note("shunt %s %s %v", c.Name, SelectorsText(c.RemoteTS), on)
 }
 
+func (h *diary) Trap(c *ike.ChildSA, on bool) error {
+	return h.note("trap %s %s %v", c.Name, SelectorsText(c.TSRemote), on)
+}
+
 func (h *diary) said(line string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

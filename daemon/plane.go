@@ -260,8 +260,7 @@ func (p *plane) tell() {
 
 func (p *plane) notice(n *sadb.Notice) {
 	if n.Kind == sadb.Acquire {
-		// Only a trap policy without an SA asks, and there are none: start_action = trap is refused.
-		p.db.AcquireFailed(n.Reqid)
+		p.d.traps.acquire(n.Reqid)
 		return
 	}
 	unique := p.d.kernel.owner(n.SPIIn)

@@ -36,6 +36,7 @@ type seam struct {
 	db        *sadb.DB
 	kick      func() // the SAD has something to do earlier
 	released  func(spiIn uint32)
+	trapped   func(conn, child string) uint32 // the reqid of a child's trap; zero: none
 	nextChild atomic.Uint64
 
 	mu    sync.Mutex // protects the rest
@@ -93,7 +94,11 @@ func installed(err error) ike.Answer {
 }
 
 func (k *seam) reserve(now time.Time, unique uint64, q ike.Reserve) ike.Answer {
-	spi, reqid, err := k.db.Reserve(now, q.Reqid)
+	reqid := q.Reqid
+	if reqid == 0 && k.trapped != nil {
+		reqid = k.trapped(q.Connection, q.Child)
+	}
+	spi, reqid, err := k.db.Reserve(now, reqid)
 	if err != nil {
 		return installed(err)
 	}

@@ -62,6 +62,7 @@ func bare(t *testing.T) (*Daemon, *shard) {
 	d.client = newClient(d, nil)
 	d.client.start()
 	d.starter = newStarter(d, ctx)
+	d.traps = newTraps(d)
 	d.workers = newWorkers(ctx)
 	if err := d.newShards(1); err != nil {
 		t.Fatal(err)

@@ -48,6 +48,10 @@ const (
 type Reserve struct {
 	Local, Remote netip.Addr
 	Reqid         uint32
+	// Connection and Child are the names of what is negotiated: a policy that waits for its traffic gets its SAs.
+	Connection, Child string
+	AH                bool
+	Mode              Mode
 }
 
 // Reserved carries the inbound SPI, and the numbers the child is known by from now on.

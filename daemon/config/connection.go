@@ -65,6 +65,11 @@ func (d *decoder) connection(name string) *ike.Connection {
 	if children := d.sub("children"); children != nil {
 		c.Children = children.children()
 	}
+	for _, ch := range c.Children {
+		if ch.Start.Traps() && len(c.VIPs) > 0 {
+			d.refuse("vips", "child %s has start_action = trap: the packet that asks for a virtual address could not have it yet", ch.Name)
+		}
+	}
 	return c
 }
 

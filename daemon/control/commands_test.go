@@ -301,7 +301,7 @@ func TestAuthorities(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	b := start(t, nil)
-	for _, name := range []string{"install", "uninstall", "redirect", "load-token"} {
+	for _, name := range []string{"redirect", "load-token"} {
 		b.refused(name, nil, name+" is refused")
 	}
 	if _, err := b.c.Call(t.Context(), "nope", nil); !errors.Is(err, port.ErrUnknown) {

@@ -149,8 +149,8 @@ func modeText(m ike.Mode) string {
 	return "TUNNEL"
 }
 
-// listPolicies is list-policies {drop pass trap ike child}: the policies of mode pass and drop that are in force. There are no
-// trap policies; asking for them is no error, for swanctl asks for all three.
+// listPolicies is list-policies {drop pass trap ike child}: the policies of mode pass and drop, and those that wait for
+// traffic, which are in force.
 func (c *Control) listPolicies(k *call) *vici.Section {
 	if err := k.only("drop", "pass", "trap", "ike", "child"); err != nil {
 		return result(err)
@@ -166,6 +166,16 @@ func (c *Control) listPolicies(k *call) *vici.Section {
 			if k.emit("list-policy", vici.New().SetSub(conn.Name+"/"+ch.Name, s)) != nil {
 				return vici.New()
 			}
+		}
+	}
+	for _, t := range c.d.Traps() {
+		if !k.args.Bool("trap") || !asked(k.args.Get("ike"), t.Connection) || !asked(k.args.Get("child"), t.Child) {
+			continue
+		}
+		s := vici.New().Set("child", t.Child).Set("ike", t.Connection).Set("mode", modeText(t.Mode))
+		s.SetList("local-ts", selectorTexts(t.Local)...).SetList("remote-ts", selectorTexts(t.Remote)...)
+		if k.emit("list-policy", vici.New().SetSub(t.Connection+"/"+t.Child, s)) != nil {
+			break
 		}
 	}
 	return vici.New()

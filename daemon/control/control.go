@@ -70,8 +70,7 @@ func New(o Options) *Control {
 		"load-cert": c.loadCert, "load-key": c.loadKey, "unload-key": c.unloadKey, "load-shared": c.loadShared,
 		"unload-shared": c.unloadShared, "load-authority": c.loadAuthority, "unload-authority": c.unloadAuthority,
 		"clear-creds": c.clearCreds, "flush-certs": c.flushCerts, "reset-counters": c.resetCounters,
-		"install":    refusal("install", "acquiring SAs by traffic is not built yet; policies of mode pass and drop are in force as long as they are loaded"),
-		"uninstall":  refusal("uninstall", "acquiring SAs by traffic is not built yet; unload-conn takes policies of mode pass and drop back"),
+		"install": c.install, "uninstall": c.uninstall,
 		"redirect":   refusal("redirect", "redirecting peers (RFC 5685) is not built yet"),
 		"load-token": refusal("load-token", "keys on tokens are not built yet"),
 	}

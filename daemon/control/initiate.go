@@ -165,3 +165,24 @@ func matches(m daemon.Matches, err error, none, done string) *vici.Section {
 	}
 	return s.Set("errmsg", err.Error())
 }
+
+// install is install {child ike}: a trap policy for a child, whatever its start_action.
+func (c *Control) install(k *call) *vici.Section {
+	if err := k.only("child", "ike"); err != nil {
+		return result(err)
+	}
+	ctx, cancel := context.WithTimeout(k.ctx, rekeyWait)
+	defer cancel()
+	if k.args.Get("child") == "" {
+		return result(errors.New("missing child config name"))
+	}
+	return result(c.d.Install(ctx, k.args.Get("ike"), k.args.Get("child")))
+}
+
+// uninstall is uninstall {child ike}.
+func (c *Control) uninstall(k *call) *vici.Section {
+	if err := k.only("child", "ike"); err != nil {
+		return result(err)
+	}
+	return result(c.d.Uninstall(k.args.Get("ike"), k.args.Get("child")))
+}

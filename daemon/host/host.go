@@ -66,6 +66,7 @@ type Host struct {
 	policies map[uint32]*child // of PF_KEY, by number
 	guards   map[string]int    // users of each policy in the packet filter
 	shunts   map[string]*shunt
+	traps    map[*ike.ChildSA]*child
 	given    map[uint64]ike.Configure // what each IKE SA assigned
 	lease    *dns.Lease
 	servers  []netip.Addr // in force by lease
@@ -87,7 +88,7 @@ func New(o Options) (*Host, error) {
 	}
 	h := &Host{
 		opts: o, log: o.Log, device: o.Device.Name(), children: map[uint32]*child{}, guards: map[string]int{},
-		shunts: map[string]*shunt{}, given: map[uint64]ike.Configure{}, warnings: map[string]string{},
+		shunts: map[string]*shunt{}, traps: map[*ike.ChildSA]*child{}, given: map[uint64]ike.Configure{}, warnings: map[string]string{},
 	}
 	var err error
 	h.routes, err = route.Open(route.Options{Device: h.device, Table: o.Table, Mark: o.Mark, Journal: o.Journal, Passive: o.NoRoutes})

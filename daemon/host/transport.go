@@ -64,7 +64,7 @@ func flowsOf(list []pair) []flow {
 // holdFlows routes what pairs are about.
 func (h *Host) holdFlows(list []pair, k *child) error {
 	for _, p := range list {
-		if p.local.From != p.local.To || p.remote.From != p.remote.To {
+		if p.remote.From != p.remote.To {
 			return fmt.Errorf("transport mode: %s is more than two hosts", p.id())
 		}
 	}
@@ -84,4 +84,32 @@ func (h *Host) letGoFlows(k *child) error {
 	}
 	k.flows = nil
 	return errors.Join(errs...)
+}
+
+// Trap puts what a policy that waits for traffic needs in force, or takes it back for the same value: its packets go into the
+// device, where they ask for SAs, and nowhere else.
+func (h *Host) Trap(c *ike.ChildSA, on bool) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return errors.New("host changes: closed")
+	}
+	k := h.traps[c]
+	if !on {
+		if k == nil {
+			return nil
+		}
+		delete(h.traps, c)
+		err := h.letGo(k)
+		if err != nil {
+			h.log.Error("a change of the host could not be taken back; `natterjack cleanup` tries again", "child_sa", c.Name, "reason", err)
+		}
+		return err
+	}
+	k = &child{local: slices.Clone(c.TSLocal), outer: c.Path.Local.Addr().Unmap()}
+	if err := h.hold(c, k); err != nil {
+		return errors.Join(err, h.letGo(k))
+	}
+	h.traps[c] = k
+	return nil
 }

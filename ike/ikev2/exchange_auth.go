@@ -54,7 +54,7 @@ func (sa *SA) askAuth(now time.Time) {
 			return
 		}
 		contact := !admitted.Others && sa.conn.Unique != ike.UniqueNever
-		sa.ask(ike.Reserve{Local: sa.path.Local.Addr(), Remote: sa.path.Remote.Addr()}, func(now time.Time, ans ike.Answer) {
+		sa.ask(sa.reservation(sa.init.child), func(now time.Time, ans ike.Answer) {
 			r, ok := ans.(ike.Reserved)
 			if !ok {
 				_, detail := refusal(ans, 0)

@@ -209,7 +209,7 @@ func (sa *SA) firstChild(now time.Time, l *login) {
 		sa.answerLogin(now, l, r, nil)
 		return
 	}
-	sa.ask(ike.Reserve{Local: sa.path.Local.Addr(), Remote: sa.path.Remote.Addr()}, func(now time.Time, ans ike.Answer) {
+	sa.ask(sa.reservation(w.conf), func(now time.Time, ans ike.Answer) {
 		r, ok := ans.(ike.Reserved)
 		if !ok {
 			kind, detail := refusal(ans, ikev2msg.NoProposalChosen)

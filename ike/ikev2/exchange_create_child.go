@@ -89,7 +89,7 @@ func (sa *SA) askChild(now time.Time, a *attempt) {
 	a.cpi = sa.offerCPI(a.conf)
 	a.ni = sa.random(nonceLen)
 	a.group = firstGroup(a.proposals)
-	q := ike.Reserve{Local: sa.path.Local.Addr(), Remote: sa.path.Remote.Addr()}
+	q := sa.reservation(a.conf)
 	if a.old != nil {
 		q.Reqid = a.old.sa.Reqid
 	}

@@ -103,7 +103,7 @@ func (sa *SA) serveChild(now time.Time, o opened, w *offerOfChild, confs []*ike.
 		s.child, w.old.serving = w.old, true
 	}
 	w.nr = sa.random(nonceLen)
-	q := ike.Reserve{Local: sa.path.Local.Addr(), Remote: sa.path.Remote.Addr()}
+	q := sa.reservation(w.conf)
 	if w.old != nil {
 		q.Reqid = w.old.sa.Reqid
 	}
