@@ -46,7 +46,7 @@ type Datagram struct {
 	Encap natt.Mode
 	// Rules are by whose rules the port tells IKE and ESP apart; ours, if zero. Inbound only.
 	Rules natt.Rules
-	// Proto is the IP protocol with natt.Raw: ESP (zero means it too), AH or IPComp.
+	// Proto is the IP protocol with natt.Raw: ESP (zero means it too) or AH.
 	Proto uint8
 	// Fragment lets the datagram be fragmented on its way. Only for an inner IPv6 packet of at most 1280 octets that
 	// does not fit the path: nobody may be told to send smaller ones (RFC 2473, Section 7.1).

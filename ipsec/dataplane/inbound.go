@@ -112,9 +112,6 @@ func (in *Inbound) raw(b []byte, proto uint8) {
 		in.esp(b)
 	case protoAH:
 		in.ah(b)
-	case protoIPComp:
-		in.chain.begin()
-		in.unwrap(b, 0, len(b), protoIPComp)
 	default:
 		in.n[InNotESP]++
 	}

@@ -49,7 +49,9 @@ func rank(proto uint8) int {
 }
 
 // fits reports whether a layer of proto may be inside of what was opened.
-func (c *chain) fits(proto uint8) bool { return rank(proto) > rank(c.in) }
+func (c *chain) fits(proto uint8) bool {
+	return rank(proto) > rank(c.in) && (proto != protoIPComp || c.n > 0)
+}
 
 // push adds an SA. A pair's packet has one, and IPComp of the pair's own; single SAs and pairs do not mix.
 func (c *chain) push(r *sadb.Receiver, proto uint8) bool {

@@ -45,7 +45,8 @@ func layered(b *sadb.Bundle) bool {
 }
 
 // served reports whether the order of a bundle can be sealed: from inside to outside IPComp, ESP, AH, each once; only the
-// innermost may be in tunnel mode, and AH has no UDP around it and knows its own address.
+// innermost may be in tunnel mode, and AH has no UDP around it and knows its own address. IPComp alone is not served: what comes by it
+// is nobody's, and it would be decompressed for anybody.
 func served(b *sadb.Bundle) bool {
 	last := 4
 	for i, s := range b.SAs[:b.N] {
@@ -56,11 +57,14 @@ func served(b *sadb.Bundle) bool {
 		last = r
 	}
 	out := b.SAs[b.N-1]
-	if out.Proto() == sadb.ProtoESP {
+	switch out.Proto() {
+	case sadb.ProtoESP:
 		return true
+	case sadb.ProtoAH:
+		ep := out.Endpoint()
+		return !ep.UDP() && !ep.Local.Addr().IsUnspecified()
 	}
-	ep := out.Endpoint()
-	return !ep.UDP() && !ep.Local.Addr().IsUnspecified()
+	return false
 }
 
 // most is the largest inner packet, in tunnel mode, or payload, in transport mode, whose outer packet fits mtu octets.

@@ -294,7 +294,8 @@ func (o *Outbound) choose(p []byte, c *cached, to *target) bool {
 		o.single(pair)
 		return true
 	}
-	resolve := c.match.Resolve(o.now, &o.in.flow, &o.bundle)
+	// Of single SAs in UDP only those to the client fit; where it is no client's packet, to.peer is not valid and all do.
+	resolve := c.match.ResolvePeer(o.now, &o.in.flow, &o.bundle, to.peer)
 	switch {
 	case resolve == sadb.Sealed && o.bundle.N > 0:
 		return true
