@@ -19,8 +19,8 @@ import (
 
 // priorityDefault is what setkey calls prio def, and how far from it setkey counts.
 const (
-	priorityDefault uint32 = 0x80000000
-	priorityNear           = 0x3fffffff
+	priorityDefault = 0x80000000
+	priorityNear    = 0x3fffffff
 )
 
 // pfkeyPoliciesCommand is `natterjack pfkey policies`.
@@ -120,7 +120,7 @@ func upperText(proto uint8) string {
 
 // priorityText is setkey's prio def + N; nothing where none was given, and in FreeBSD, whose setkey knows none.
 func priorityText(p uint32, d pfkey.Dialect) string {
-	off := int64(p) - int64(priorityDefault)
+	off := int64(p) - priorityDefault
 	switch {
 	case p == 0 || d != pfkey.Linux:
 		return ""

@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"crypto/rand"
+	"encoding/binary"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -32,7 +33,7 @@ func servePFKey(path string, config port.Config) (*port.Hub, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := port.NewHub(keysock.New(db, keysock.Config{}), slog.New(slog.DiscardHandler))
+	h := port.NewHub(keysock.New(db, keysock.Config{Order: binary.NativeEndian}), slog.New(slog.DiscardHandler))
 	go h.Serve(l)
 	return h, nil
 }

@@ -7,6 +7,7 @@ package pfkey_test
 import (
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -42,7 +43,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	hub := port.NewHub(keysock.New(db, keysock.Config{}), slog.New(slog.DiscardHandler))
+	hub := port.NewHub(keysock.New(db, keysock.Config{Order: binary.NativeEndian}), slog.New(slog.DiscardHandler))
 	go hub.Serve(listener)
 	defer hub.Close()
 

@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"log/slog"
 	"net"
@@ -40,22 +41,7 @@ func addNumber(i int) *pfkey.Message {
 // TestT098 has a hundred clients that read nothing and have a DUMP of 100,000 SAs run, others that register and leave, and a FLUSH in the
 // middle of a DUMP that is read slowly (CVE-2017-16939, CVE-2022-3028): nobody waits for them, and who reads gets an end.
 func TestT098(t *testing.T) {
-	db, err := sadb.New(time.Now(), sadb.Config{Rand: rand.Reader})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := keysock.New(db, keysock.Config{})
-	fill(t, server, manySAs)
-	path := filepath.Join(t.TempDir(), "k")
-	l, err := port.Listen(path, port.Config{Dialect: pfkey.Linux})
-	if err != nil {
-		t.Fatal(err)
-	}
-	hub := port.NewHub(server, slog.New(slog.DiscardHandler))
-	go hub.Serve(l)
-	t.Cleanup(hub.Close)
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
-	t.Cleanup(cancel)
+	hub, path, ctx := started(t, pfkey.Linux, manySAs)
 	dial := func() *port.Conn {
 		c, err := port.Dial(ctx, path, pfkey.Linux)
 		if err != nil {
@@ -107,7 +93,7 @@ func TestT098(t *testing.T) {
 	if slowest > 2*time.Second {
 		t.Errorf("a request was answered after %s", slowest)
 	}
-	err = one.Dump(ctx, &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeDump}}, func(m *pfkey.Message) error {
+	err := one.Dump(ctx, &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeDump}}, func(m *pfkey.Message) error {
 		t.Errorf("an SA is left: %v", m)
 		return nil
 	})
@@ -115,6 +101,28 @@ func TestT098(t *testing.T) {
 		t.Error(err)
 	}
 	t.Logf("slowest answer %s, %d messages lost by those who do not read", slowest, hub.Lost())
+}
+
+// started is a server with so many SAs behind a socket, and a context for what is done with it.
+func started(t *testing.T, d pfkey.Dialect, sas int) (hub *port.Hub, path string, ctx context.Context) {
+	t.Helper()
+	db, err := sadb.New(time.Now(), sadb.Config{Rand: rand.Reader})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := keysock.New(db, keysock.Config{Order: binary.NativeEndian})
+	fill(t, server, sas)
+	path = filepath.Join(t.TempDir(), "k")
+	l, err := port.Listen(path, port.Config{Dialect: d})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hub = port.NewHub(server, slog.New(slog.DiscardHandler))
+	go hub.Serve(l)
+	t.Cleanup(hub.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	t.Cleanup(cancel)
+	return hub, path, ctx
 }
 
 // fill adds the SAs without sockets.
@@ -126,7 +134,7 @@ func fill(t *testing.T, server *keysock.Server, n int) {
 		t.Fatal(err)
 	}
 	defer server.Detach(now, id)
-	codec := pfkey.Codec{Dialect: pfkey.Linux}
+	codec := pfkey.Codec{Dialect: pfkey.Linux, Order: binary.NativeEndian}
 	var b []byte
 	for i := range n {
 		m := addNumber(i)
@@ -143,22 +151,7 @@ func fill(t *testing.T, server *keysock.Server, n int) {
 
 // TestSlowDumpDuringFlush: the SAs go while a client reads its DUMP of them; it ends, and nothing that is gone is invented.
 func TestSlowDumpDuringFlush(t *testing.T) {
-	db, err := sadb.New(time.Now(), sadb.Config{Rand: rand.Reader})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := keysock.New(db, keysock.Config{})
-	fill(t, server, manySAs/5)
-	path := filepath.Join(t.TempDir(), "k")
-	l, err := port.Listen(path, port.Config{Dialect: pfkey.Linux})
-	if err != nil {
-		t.Fatal(err)
-	}
-	hub := port.NewHub(server, slog.New(slog.DiscardHandler))
-	go hub.Serve(l)
-	t.Cleanup(hub.Close)
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
-	t.Cleanup(cancel)
+	_, path, ctx := started(t, pfkey.Linux, manySAs/5)
 	reader, err := port.Dial(ctx, path, pfkey.Linux)
 	if err != nil {
 		t.Fatal(err)
@@ -186,20 +179,7 @@ func TestSlowDumpDuringFlush(t *testing.T) {
 // while.
 func TestT096Sockets(t *testing.T) {
 	for _, d := range []pfkey.Dialect{pfkey.FreeBSD, pfkey.NetBSD, pfkey.Linux} {
-		db, err := sadb.New(time.Now(), sadb.Config{Rand: rand.Reader})
-		if err != nil {
-			t.Fatal(err)
-		}
-		path := filepath.Join(t.TempDir(), "k")
-		l, err := port.Listen(path, port.Config{Dialect: d})
-		if err != nil {
-			t.Fatal(err)
-		}
-		hub := port.NewHub(keysock.New(db, keysock.Config{}), slog.New(slog.DiscardHandler))
-		go hub.Serve(l)
-		t.Cleanup(hub.Close)
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		t.Cleanup(cancel)
+		_, path, ctx := started(t, d, 0)
 		other, err := port.Dial(ctx, path, d)
 		if err != nil {
 			t.Fatal(err)

@@ -211,3 +211,26 @@ func fewer(c Codec, got, changed []byte) bool {
 	again, err := c.Append(nil, m)
 	return err == nil && bytes.Equal(again, got) && len(got) <= len(changed)
 }
+
+// TestCheck: what a kernel's write fails with. Linux refuses a request with something in its reserved octets, and sends such messages.
+func TestCheck(t *testing.T) {
+	for _, c := range codecs() {
+		good := octets(c)[0]
+		if e := c.Check(good); e != OK {
+			t.Errorf("%v: %v", c, e)
+		}
+		for _, bad := range [][]byte{nil, good[:8], good[:len(good)-8], append(slices.Clone(good), 0)} {
+			if e := c.Check(bad); e != c.Dialect.wrongLength() {
+				t.Errorf("%v: %d octets: %v", c, len(bad), e)
+			}
+		}
+		counted := slices.Clone(good)
+		counted[6] = 3
+		if e := c.Check(counted); (e == EINVAL) != (c.Dialect == Linux) {
+			t.Errorf("%v: a count in the reserved octets: %v", c, e)
+		}
+		if _, err := c.Parse(counted); err != nil {
+			t.Errorf("%v: a count in the reserved octets: %v", c, err)
+		}
+	}
+}

@@ -16,7 +16,8 @@ const (
 	// algorithms, a few thousand octets.
 	MaxMessage = 32 * 1024
 	// HeaderLen is the base header in octets.
-	HeaderLen = 16
+	HeaderLen  = 16
+	reservedAt = 6 // sadb_msg_reserved
 	// MaxRequests bounds the requests of a policy: six in a bundle of Linux (XFRM_MAX_DEPTH), twice that in a MIGRATE.
 	MaxRequests = 16
 	// maxOpaque bounds the octets of an extension whose content is its owner's.
@@ -222,8 +223,12 @@ func (c Codec) Parse(b []byte) (*Message, error) { return c.parse(b) }
 // Append appends the message. It fails where Parse would refuse what it would append, and always in the dialect OpenBSD.
 func (c Codec) Append(dst []byte, m *Message) ([]byte, error) { return c.append(dst, m) }
 
-// Check is what write(2) on a kernel's socket fails with, before there is a message that could be answered: OK where there is.
+// Check is what write(2) on a kernel's socket fails with, before there is a message that could be answered: OK where there is. Linux
+// wants zeros in the reserved octets of a request's header, which its own messages do not have.
 func (c Codec) Check(b []byte) Errno {
 	_, err := c.header(b)
+	if err == nil && c.Dialect == Linux && (b[reservedAt] != 0 || b[reservedAt+1] != 0) {
+		return EINVAL
+	}
 	return ErrnoOf(err)
 }
