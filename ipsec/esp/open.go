@@ -18,8 +18,8 @@ import (
 type Opener struct {
 	spi    uint32
 	esn    bool
-	box    *suite.Box
-	window *replay.Window
+	box    suite.Box // these two by value: what a packet touches lies together
+	window replay.Window
 	aad    [12]byte
 	head   int
 	icv    int
@@ -50,7 +50,7 @@ func NewOpener(spi uint32, s suite.ESP, keyE, keyA secret.Key, window int) (*Ope
 	if err != nil {
 		return nil, err
 	}
-	return &Opener{spi: spi, esn: s.ESN, box: box, window: w, head: HeaderLen + box.IVLen(), icv: box.ICVLen(), align: max(box.Align(), wordLen)}, nil
+	return &Opener{spi: spi, esn: s.ESN, box: *box, window: *w, head: HeaderLen + box.IVLen(), icv: box.ICVLen(), align: max(box.Align(), wordLen)}, nil
 }
 
 // Head is how many octets a packet has in front of its payload.

@@ -26,8 +26,9 @@ type Sealer struct {
 	seq   atomic.Uint64
 	last  uint64 // the last number that may be used
 	esn   bool
-	box   *suite.Box
+	box   suite.Box    // by value: what a packet touches lies together
 	ivs   cipher.Block // CBC: makes IVs from the sequence number; nil for what counts, or has none
+	mask  uint64       // what counts: its IV is the sequence number XOR this
 	aad   [12]byte     // SPI, high half, low half: RFC 4303, Section 2.2.1; RFC 4106, Section 5
 	iv    [aes.BlockSize]byte
 	head  int // octets in front of the payload
@@ -35,8 +36,9 @@ type Sealer struct {
 	align int
 }
 
-// NewSealer makes the outbound SA spi. keyE has the salt of an AEAD behind it. seed makes the IVs of CBC unpredictable and is
-// read here only.
+// NewSealer makes the outbound SA spi. keyE has the salt of an AEAD behind it. seed makes the IVs of CBC unpredictable,
+// and those that count begin elsewhere in each SA: a manual key may be used again by the next one (RFC 3686, Section 1.1 and RFC 4106,
+// Section 2 forbid it, and a PF_KEY client may not know). It is read here only.
 func NewSealer(spi uint32, s suite.ESP, keyE, keyA secret.Key, seed io.Reader) (*Sealer, error) {
 	if spi < MinSPI {
 		return nil, fmt.Errorf("SPI: %d, expected at least %d", spi, MinSPI)
@@ -45,14 +47,18 @@ func NewSealer(spi uint32, s suite.ESP, keyE, keyA secret.Key, seed io.Reader) (
 	if err != nil {
 		return nil, err
 	}
-	o := &Sealer{spi: spi, last: maxSeq, esn: s.ESN, box: box, head: HeaderLen + box.IVLen(), icv: box.ICVLen(), align: max(box.Align(), wordLen)}
+	o := &Sealer{spi: spi, last: maxSeq, esn: s.ESN, box: *box, head: HeaderLen + box.IVLen(), icv: box.ICVLen(), align: max(box.Align(), wordLen)}
 	if s.ESN {
 		o.last = maxESN
 	}
-	if !box.CounterIV() {
-		if o.ivs, err = newIVs(seed); err != nil {
-			return nil, err
-		}
+	switch {
+	case !box.CounterIV():
+		o.ivs, err = newIVs(seed)
+	case box.IVLen() > 0:
+		o.mask, err = newMask(seed)
+	}
+	if err != nil {
+		return nil, err
 	}
 	return o, nil
 }
@@ -66,6 +72,16 @@ func newIVs(seed io.Reader) (cipher.Block, error) {
 	}
 	defer clear(key[:])
 	return aes.NewCipher(key[:])
+}
+
+// newMask: XOR with a constant keeps the IVs of a counter apart from each other. Of two SAs that share a key they stay apart but for
+// one chance in 2^32 or less.
+func newMask(seed io.Reader) (uint64, error) {
+	var b [8]byte
+	if _, err := io.ReadFull(seed, b[:]); err != nil {
+		return 0, fmt.Errorf("seed of the IVs: %w", err)
+	}
+	return binary.BigEndian.Uint64(b[:]), nil
 }
 
 // SPI is the SA's.
@@ -131,7 +147,7 @@ func (o *Sealer) putIV(iv []byte, seq uint64) {
 		o.ivs.Encrypt(o.iv[:], o.iv[:])
 		copy(iv, o.iv[:])
 	case len(iv) > 0:
-		binary.BigEndian.PutUint64(iv, seq)
+		binary.BigEndian.PutUint64(iv, seq^o.mask)
 	}
 }
 

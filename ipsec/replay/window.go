@@ -21,11 +21,17 @@ const (
 
 // Window is the window of one SA. It is not safe for concurrent use: its SA guards it.
 type Window struct {
-	ring []uint64 // a power of two of words, at least one more than the window covers (RFC 6479, Section 2)
-	size uint64   // packets
-	top  uint64   // the highest number committed; 0: none
-	esn  bool
+	// ring is a power of two of words, at least one more than the window covers (RFC 6479, Section 2); nil: it is small, which
+	// is where its SA is in memory already.
+	ring  []uint64
+	small [smallWords]uint64
+	size  uint64 // packets
+	top   uint64 // the highest number committed; 0: none
+	esn   bool
 }
+
+// smallWords is what a window of DefaultSize needs.
+const smallWords = 2
 
 // New makes a window for size packets, rounded up to a multiple of 64; 0 is DefaultSize: there is no way to switch it off. With esn numbers have 64 bits of which packets carry 32.
 func New(size int, esn bool) (*Window, error) {
@@ -40,7 +46,18 @@ func New(size int, esn bool) (*Window, error) {
 	for n < words+1 {
 		n *= 2
 	}
-	return &Window{ring: make([]uint64, n), size: uint64(words * wordBits), esn: esn}, nil
+	w := &Window{size: uint64(words * wordBits), esn: esn}
+	if n > smallWords {
+		w.ring = make([]uint64, n)
+	}
+	return w, nil
+}
+
+func (w *Window) words() []uint64 {
+	if w.ring == nil {
+		return w.small[:]
+	}
+	return w.ring
 }
 
 // Size is the window in packets after rounding.
@@ -89,7 +106,7 @@ func (w *Window) Check(seq uint64) bool {
 	case w.top-seq >= w.size:
 		return false // left of the window
 	}
-	return w.ring[w.word(seq)]&bit(seq) == 0
+	return *w.word(seq)&bit(seq) == 0
 }
 
 // Commit records seq, whose packet has been authenticated. RFC 4303, Section 3.4.3: the window MUST NOT be updated before
@@ -103,20 +120,24 @@ func (w *Window) Commit(seq uint64) (fresh, newest bool) {
 		newest = true
 		w.slide(seq)
 	}
-	w.ring[w.word(seq)] |= bit(seq)
+	*w.word(seq) |= bit(seq)
 	return true, newest
 }
 
 // slide clears the words between the old top and the new one: RFC 6479, Section 2.
 func (w *Window) slide(seq uint64) {
 	from, to := w.top/wordBits, seq/wordBits
-	n := min(to-from, uint64(len(w.ring)))
+	ring := w.words()
+	n := min(to-from, uint64(len(ring)))
 	for i := range n {
-		w.ring[(to-i)&uint64(len(w.ring)-1)] = 0
+		ring[(to-i)&uint64(len(ring)-1)] = 0
 	}
 	w.top = seq
 }
 
-func (w *Window) word(seq uint64) uint64 { return seq / wordBits & uint64(len(w.ring)-1) }
+func (w *Window) word(seq uint64) *uint64 {
+	ring := w.words()
+	return &ring[seq/wordBits&uint64(len(ring)-1)]
+}
 
 func bit(seq uint64) uint64 { return 1 << (seq % wordBits) }
