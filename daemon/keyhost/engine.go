@@ -82,7 +82,7 @@ func New(o Options) (*Engine, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	db, err := sadb.New(time.Now(), sadb.Config{Rand: rand.Reader})
+	db, err := sadb.New(time.Now(), sadb.Config{Rand: rand.Reader, SPIPerDestination: true})
 	if err != nil {
 		return nil, err
 	}

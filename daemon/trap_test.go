@@ -1,0 +1,191 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+// Children that come up by traffic, and clients that want what another has, end to end over loopback.
+
+package daemon_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/natterjack/natterjack/daemon"
+	"github.com/natterjack/natterjack/ike"
+	"github.com/natterjack/natterjack/port/netstack"
+	"github.com/natterjack/natterjack/wire/ikev2msg"
+)
+
+const sitesConf = `
+connections {
+  sites {
+    local { auth = psk
+            id = gw.example }
+    remote { auth = psk
+             id = *.example }
+    children { web { local_ts = 10.20.0.0/24
+                     remote_ts = 10.40.0.0/16 } }
+  }
+}
+secrets { ike-1 { secret = "swordfish swordfish" } }
+`
+
+const siteConf = `
+connections {
+  office {
+    remote_addrs = 127.0.0.1
+    remote_port = %d
+    remote_port_nat_t = %d
+    local { auth = psk
+            id = %s.example }
+    remote { auth = psk
+             id = gw.example }
+    children { web { local_ts = 10.40.0.2/32
+                     remote_ts = 10.20.0.0/24
+                     start_action = %s } }
+  }
+}
+secrets { ike-1 { secret = "swordfish swordfish" } }
+`
+
+// site boots a daemon with an inner host.
+func site(t *testing.T, inner, conf string) *end {
+	t.Helper()
+	stack, err := netstack.New([]netip.Addr{netip.MustParseAddr(inner)}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := boot(t, stack, load(t, conf), nil)
+	t.Cleanup(func() { e.close(t) })
+	return e
+}
+
+// echo answers on port 7 of an inner host.
+func echo(t *testing.T, e *end, addr string) {
+	t.Helper()
+	l, err := e.stack.ListenUDP(netip.AddrPortFrom(netip.MustParseAddr(addr), 7))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		b := make([]byte, 100)
+		for {
+			n, from, err := l.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			_, _ = l.WriteTo(b[:n], from)
+		}
+	}()
+}
+
+// ask sends one datagram and waits for its echo.
+func ask(t *testing.T, e *end, limit time.Duration) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	conn, err := e.stack.DialContext(ctx, "udp", "10.20.0.1:7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte("one packet")); err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(limit))
+	_, err = conn.Read(make([]byte, 100))
+	return err
+}
+
+// TestTrap: the very packet that asks for a child arrives when it is up; after the peer has taken the child away the next
+// packet asks again; a child that cannot come up costs that packet and not more.
+func TestTrap(t *testing.T) {
+	gw := site(t, "10.20.0.1", sitesConf)
+	echo(t, gw, "10.20.0.1")
+	ikePort, nattPort := gw.d.Ports(netip.MustParseAddr("127.0.0.1"))
+	client := site(t, "10.40.0.2", fmt.Sprintf(siteConf, ikePort, nattPort, "a", "trap"))
+	eventually(t, "the trap", func() bool { return len(client.d.Traps()) == 1 })
+	if len(client.d.Status()) != 0 {
+		t.Fatal("an IKE SA without a packet")
+	}
+	if err := ask(t, client, 5*time.Second); err != nil {
+		t.Fatalf("the held packet: %v", err)
+	}
+	if n := client.count(ike.EventChildUp); n != 1 {
+		t.Errorf("%d children came up, expected one", n)
+	}
+	if _, err := gw.d.Terminate(t.Context(), daemon.Target{IKE: "sites"}, daemon.Command{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the end of the IKE SA", func() bool { return len(client.d.Status()) == 0 })
+	// Packets alone do not have one begun at once after the other.
+	eventually(t, "an answer after the peer's delete", func() bool { return ask(t, client, 5*time.Second) == nil })
+	// The other side begins: what meets the trap here takes its SAs.
+	if err := client.d.Uninstall("", "web"); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.d.Uninstall("", "web"); err == nil {
+		t.Error("a trap was taken back twice")
+	}
+	if err := client.d.Install(t.Context(), "office", "web"); err != nil {
+		t.Fatal(err)
+	}
+	if err := ask(t, client, 2*time.Second); err != nil {
+		t.Errorf("with the child up: %v", err)
+	}
+}
+
+// TestHeldAddress is RFC 3948, Section 5.1: the second client with the same inner address is told why, the first one's
+// traffic goes on, and the second may come when the first has gone. The first one itself comes back at once.
+func TestHeldAddress(t *testing.T) {
+	gw := site(t, "10.20.0.1", sitesConf)
+	echo(t, gw, "10.20.0.1")
+	ikePort, nattPort := gw.d.Ports(netip.MustParseAddr("127.0.0.1"))
+	conf := func(name string) string { return fmt.Sprintf(siteConf, ikePort, nattPort, name, "none") }
+	first, second := site(t, "10.40.0.2", conf("a")), site(t, "10.40.0.2", conf("b"))
+	comeUp := func(e *end) error {
+		_, err := e.d.Initiate(t.Context(), "office", "web", daemon.Command{})
+		return err
+	}
+	if err := comeUp(first); err != nil {
+		t.Fatal(err)
+	}
+	err := comeUp(second)
+	if failed, ok := errors.AsType[*daemon.InitiateError](err); !ok || failed.Notify != uint16(ikev2msg.TSUnacceptable) {
+		t.Fatalf("the second client: %v, expected TS_UNACCEPTABLE", err)
+	}
+	if ev, ok := gw.last(ike.EventRefused); !ok || !strings.Contains(ev.Detail, "a.example") || !strings.Contains(ev.Detail, "10.40.0.2/32") {
+		t.Errorf("the gateway says %q", ev.Detail)
+	}
+	if err := ask(t, first, 2*time.Second); err != nil {
+		t.Errorf("the first client: %v", err)
+	}
+	// The first one crashes and comes back by another IKE SA; it does not know of the old one.
+	first.d.Amnesia()
+	if err := comeUp(first); err != nil {
+		t.Fatalf("the first client after a crash: %v", err)
+	}
+	if err := ask(t, first, 2*time.Second); err != nil {
+		t.Errorf("the first client after a crash: %v", err)
+	}
+	if _, err := first.d.Terminate(t.Context(), daemon.Target{IKE: "office"}, daemon.Command{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the end of the first", func() bool {
+		n := 0
+		for _, sa := range gw.d.Status() {
+			n += len(sa.Children)
+		}
+		return n == 0
+	})
+	if err := comeUp(second); err != nil {
+		t.Errorf("the second client, when the first has gone: %v", err)
+	}
+	if err := ask(t, second, 2*time.Second); err != nil {
+		t.Errorf("the second client: %v", err)
+	}
+}
