@@ -122,6 +122,9 @@ func pfkeyFailure(p *pfkeyPath, t pfkey.Type, err error) error {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return fmt.Errorf("the server at %s ended the connection: it serves root and the user who runs it, or has stopped", p.socket)
 	case !answered:
+		if bad, ok := errors.AsType[*pfkey.Error](err); ok {
+			return fmt.Errorf("%s sends what is no message of %s (%w): does it really speak %s (--dialect)?", p.socket, p.dialect, bad, p.dialect)
+		}
 		return err
 	case e == pfkey.EEXIST && t.SPD():
 		return fmt.Errorf("a policy with these selectors is there already (%w): delete it first", e)
