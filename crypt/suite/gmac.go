@@ -16,8 +16,8 @@ import (
 	"github.com/natterjack/natterjack/crypt/secret"
 )
 
-// sealGMAC writes the ICV over aad (or the header), IV and payload: RFC 4543, Section 3.4 with erratum 1821: the IV is
-// authenticated too.
+// sealGMAC writes the ICV over aad (or the header), IV and payload: RFC 4543, Section 3.4. The IV is covered too, as it is by the
+// other implementations.
 func (b *Box) sealGMAC(msg []byte, hdr int, aad []byte) {
 	b.gmacTag(msg, hdr, aad)
 	copy(msg[len(msg)-b.icvLen:], b.sum[:b.icvLen])

@@ -110,7 +110,7 @@ func newSA(t testing.TB, i suite.Integ, esn, align8 bool) *sa {
 	x := &sa{key: make([]byte, i.KeyLen()), integ: i, esn: esn}
 	rand.Read(x.key)
 	var err error
-	if x.Sealer, err = NewSealer(testSPI, i, secret.New(x.key), esn, align8); err != nil {
+	if x.Sealer, err = NewSealer(testSPI, i, secret.New(x.key), esn, align8, rand.Reader); err != nil {
 		t.Fatal(err)
 	}
 	if x.Opener, err = NewOpener(testSPI, i, secret.New(x.key), esn, 64); err != nil {

@@ -44,7 +44,8 @@ func (c *cover) header(pkt []byte) (at int, err error) {
 }
 
 // icv calculates the ICV over the masked header, AH with zeros for the ICV, the payload, and the high half of an extended sequence
-// number: RFC 4302, Sections 3.3.3.1 and 3.3.3.2. iv is how many octets of AH in front of the ICV are GMAC's IV; they are covered.
+// number: RFC 4302, Sections 3.3.3.1 and 3.3.3.2. iv is how many octets of AH in front of the ICV are GMAC's IV; they are covered,
+// since only what Section 3.3.3.1 calls the ICV is zeroed (no other implementation of AH with GMAC was at hand to compare with).
 func (c *cover) icv(mac *suite.MAC, pkt []byte, at, iv int, seq uint64, esn bool) []byte {
 	icvAt := at + fixedLen + iv
 	mac.Reset()

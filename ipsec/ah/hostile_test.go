@@ -6,6 +6,7 @@ package ah
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/binary"
 	"strings"
 	"testing"
@@ -218,17 +219,17 @@ func TestT084Exhausted(t *testing.T) {
 func TestNewRefuses(t *testing.T) {
 	key := secret.New(make([]byte, 20))
 	for spi := range uint32(256) {
-		if _, err := NewSealer(spi, suite.IntegHMACSHA196, key, false, false); err == nil {
+		if _, err := NewSealer(spi, suite.IntegHMACSHA196, key, false, false, rand.Reader); err == nil {
 			t.Fatalf("sealer with SPI %d", spi)
 		}
 		if _, err := NewOpener(spi, suite.IntegHMACSHA196, key, false, 64); err == nil {
 			t.Fatalf("opener with SPI %d", spi)
 		}
 	}
-	if _, err := NewSealer(testSPI, suite.IntegNone, secret.Key{}, false, false); err == nil {
+	if _, err := NewSealer(testSPI, suite.IntegNone, secret.Key{}, false, false, rand.Reader); err == nil {
 		t.Error("no algorithm")
 	}
-	if _, err := NewSealer(testSPI, suite.IntegHMACSHA2256128, key, false, false); err == nil {
+	if _, err := NewSealer(testSPI, suite.IntegHMACSHA2256128, key, false, false, rand.Reader); err == nil {
 		t.Error("a short key")
 	}
 	if _, err := NewOpener(testSPI, suite.IntegHMACSHA196, key, false, 16); err == nil {

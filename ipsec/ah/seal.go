@@ -8,6 +8,7 @@ package ah
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
 	"sync/atomic"
 
 	"github.com/natterjack/natterjack/crypt/secret"
@@ -26,13 +27,15 @@ type Sealer struct {
 	esn    bool
 	align8 bool
 	mac    *suite.MAC
+	mask   uint64 // the IV of GMAC is the sequence number XOR this
 	cover  cover
 }
 
 // NewSealer makes the outbound SA spi. align8 pads AH in IPv4 to a multiple of 8 octets as well.
 // Deviation: RFC 4302, Section 3.3.3.2.1 has 4 there; Linux wants 8 of an SA that was not made with XFRM_STATE_ALIGN4, which PF_KEY
-// cannot say.
-func NewSealer(spi uint32, i suite.Integ, key secret.Key, esn, align8 bool) (*Sealer, error) {
+// cannot say. seed is read here only, for GMAC: its IVs begin elsewhere in each SA, since a manual key may be used again by the next one
+// (RFC 4543, Section 3.1 wants them different under one key).
+func NewSealer(spi uint32, i suite.Integ, key secret.Key, esn, align8 bool, seed io.Reader) (*Sealer, error) {
 	if spi < MinSPI {
 		return nil, fmt.Errorf("SPI: %d, expected at least %d", spi, MinSPI)
 	}
@@ -43,6 +46,13 @@ func NewSealer(spi uint32, i suite.Integ, key secret.Key, esn, align8 bool) (*Se
 	s := &Sealer{spi: spi, last: maxSeq, esn: esn, align8: align8, mac: mac}
 	if esn {
 		s.last = maxESN
+	}
+	if mac.IVLen() > 0 {
+		var b [8]byte
+		if _, err := io.ReadFull(seed, b[:]); err != nil {
+			return nil, fmt.Errorf("seed of the IVs: %w", err)
+		}
+		s.mask = binary.BigEndian.Uint64(b[:])
 	}
 	return s, nil
 }
@@ -82,7 +92,7 @@ func (s *Sealer) Seal(pkt []byte, at int, next uint8) error {
 	binary.BigEndian.PutUint32(h[offSeq:], uint32(seq)) // RFC 4302, Section 2.5.1: only the low half is sent
 	iv := h[fixedLen : fixedLen+s.mac.IVLen()]
 	if len(iv) > 0 {
-		binary.BigEndian.PutUint64(iv, seq) // RFC 4543, Section 3.1: a counter
+		binary.BigEndian.PutUint64(iv, seq^s.mask) // RFC 4543, Section 3.1: a counter
 	}
 	// RFC 4302, Section 3.3.3.2.1: the padding is the sender's to choose, and covered.
 	clear(h[fixedLen+len(iv):])

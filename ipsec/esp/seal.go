@@ -37,8 +37,8 @@ type Sealer struct {
 }
 
 // NewSealer makes the outbound SA spi. keyE has the salt of an AEAD behind it. seed makes the IVs of CBC unpredictable,
-// and those that count begin elsewhere in each SA: a manual key may be used again by the next one (RFC 3686, Section 1.1 and RFC 4106,
-// Section 2 forbid it, and a PF_KEY client may not know). It is read here only.
+// and those that count begin elsewhere in each SA: a manual key may be used again by the next one (RFC 3686, Section 7 and RFC 4106,
+// Section 10 warn of it, and a PF_KEY client may not know). It is read here only.
 func NewSealer(spi uint32, s suite.ESP, keyE, keyA secret.Key, seed io.Reader) (*Sealer, error) {
 	if spi < MinSPI {
 		return nil, fmt.Errorf("SPI: %d, expected at least %d", spi, MinSPI)

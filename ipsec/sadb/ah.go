@@ -26,7 +26,7 @@ func (s *SA) checkAH() error {
 }
 
 func (s *Sender) makeAH(u suite.ESP, key secret.Key, align8 bool) (err error) {
-	s.ah, err = ah.NewSealer(s.spi, u.Integ, key, u.ESN, align8)
+	s.ah, err = ah.NewSealer(s.spi, u.Integ, key, u.ESN, align8, s.db.rand)
 	return err
 }
 

@@ -6,6 +6,7 @@ package judge
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -125,7 +126,7 @@ func (c *ahCase) job(t *testing.T) job {
 		}
 		j.Tunnel = hex.EncodeToString(front)
 	}
-	s, err := ah.NewSealer(testSPI, c.integ, key(c.key), c.esn, false)
+	s, err := ah.NewSealer(testSPI, c.integ, key(c.key), c.esn, false, rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}

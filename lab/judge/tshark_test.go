@@ -154,7 +154,7 @@ func TestTsharkAH(t *testing.T) {
 	var packets [][]byte
 	var cases []*ahCase
 	for _, c := range ahCases() {
-		s, err := ah.NewSealer(testSPI, c.integ, key(c.key), c.esn, false)
+		s, err := ah.NewSealer(testSPI, c.integ, key(c.key), c.esn, false, rand.Reader)
 		if err != nil {
 			t.Fatal(err)
 		}
