@@ -40,7 +40,7 @@ func FuzzServer(f *testing.F) {
 // TestServerAgainstModel is FuzzServer with fresh dice.
 func TestServerAgainstModel(t *testing.T) {
 	seed := time.Now().UnixNano()
-	for i := range int64(300) {
+	for i := range int64(100) {
 		b := make([]byte, 3000)
 		rand.New(rand.NewSource(seed + i)).Read(b)
 		newDuel(t, &dice{b: b}).run()
