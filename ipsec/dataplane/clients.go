@@ -267,6 +267,7 @@ func (sh *clientShard) evict(now int64, c *client) bool {
 // target is whose a packet to a NAT's address is.
 type target struct {
 	known bool
+	at    int    // where the port stands in the packet; 0: nowhere
 	own   uint16 // the port inside
 	pair  *sadb.Pair
 	peer  netip.AddrPort // where pair is nil

@@ -89,6 +89,7 @@ type Outbound struct {
 	held    []byte
 	in      inner
 	bundle  sadb.Bundle
+	to      target
 	layers  layers
 }
 
@@ -166,15 +167,14 @@ func (o *Outbound) sort(p []byte) {
 		return
 	}
 	p = p[:in.n]
-	to, at, ok := o.target(p)
-	if !ok {
+	if o.e.nats.any.Load() && !o.target(p) {
 		o.n[OutNoPort]++
 		return
 	}
 	c := o.lookup(&in.flow)
 	switch c.match.Action {
 	case sadb.Protect:
-		o.protect(p, c, to, at)
+		o.protect(p, c)
 	case sadb.Bypass:
 		o.clear(p, c)
 	case sadb.Discard:
@@ -199,24 +199,6 @@ func (o *Outbound) clear(p []byte, c *cached) {
 	o.sent.Bypass = append(o.sent.Bypass, p)
 }
 
-// target finds the client behind a NAT that a packet is for, and has the flow be the client's own: policies and selectors know no
-// other. at is where its port stands in p. False: it is a client's that is gone.
-func (o *Outbound) target(p []byte) (to target, at int, ok bool) {
-	t, in := &o.e.nats, &o.in
-	if !t.any.Load() || in.upper == 0 || in.fragment {
-		return target{}, 0, true
-	}
-	k, at, told := sideOf(p, in, true)
-	if !told {
-		return target{}, 0, true // an error: address refuses it where there may be others
-	}
-	to, gone := t.leave(o.now, k)
-	if to.known && at > 0 && (k.proto == protoTCP || k.proto == protoUDP) {
-		in.flow.RemotePort = to.own
-	}
-	return to, at, !gone
-}
-
 // lookup finds the policy of a flow, in the cache or the SPD.
 func (o *Outbound) lookup(f *sadb.Flow) *cached {
 	c := &o.cache[hash(f)%cacheSize]
@@ -228,26 +210,10 @@ func (o *Outbound) lookup(f *sadb.Flow) *cached {
 }
 
 // protect chooses the SAs of a packet and puts it to the others of theirs.
-func (o *Outbound) protect(p []byte, c *cached, to target, at int) {
+func (o *Outbound) protect(p []byte, c *cached) {
 	in := &o.in
-	if !o.choose(p, c, &to) {
-		return
-	}
-	pair := o.bundle.SAs[0].Pair()
-	if pair != nil && c.pair != pair {
-		switch ok, hidden := pair.Contains(&in.flow); {
-		case hidden:
-			o.n[OutFragmentPorts]++
-			return
-		case !ok:
-			o.n[OutSelectors]++
-			return
-		}
-		c.pair = pair
-	}
-	g := o.group(pair)
+	g := o.choose(p, c)
 	if g == nil {
-		o.n[OutBundle]++
 		return
 	}
 	if loops(p, in, &g.ep) {
@@ -266,74 +232,22 @@ func (o *Outbound) protect(p []byte, c *cached, to target, at int) {
 			o.n[why]++
 			return
 		}
-		if !o.address(p, g, to, at) {
-			o.n[OutNoPort]++
-			return
-		}
 		it.body, it.proto, extra = in.body, in.next, in.body
 	}
-	if in.n > g.holed+extra && in.flow.Proto == protoTCP && !in.fragment && pair != nil && o.holes.watch(o.now, p, in, pair) {
-		g.most = o.e.most(&g.sas, &g.ep, pair.PathMTU(o.now))
+	if in.n > g.holed+extra && in.flow.Proto == protoTCP && !in.fragment && g.pair != nil && o.holes.watch(o.now, p, in, g.pair) {
+		g.most = o.e.most(&g.sas, &g.ep, g.pair.PathMTU(o.now))
 	}
 	if in.n > g.most+extra && !o.large(g, p, &it, g.most+extra) {
+		return
+	}
+	if !g.tunnel && !o.address(p, g) {
+		o.n[OutNoPort]++
 		return
 	}
 	if o.e.clamp && clampMSS(p, in, g.most+extra) {
 		o.n[OutClamped]++
 	}
 	o.append(g, it)
-}
-
-// choose finds the SAs, into o.bundle; false: there are none, and what becomes of the packet is done.
-func (o *Outbound) choose(p []byte, c *cached, to *target) bool {
-	if to.pair != nil {
-		o.single(to.pair)
-		return true
-	}
-	if pair := c.match.Sending(); pair != nil {
-		o.single(pair)
-		return true
-	}
-	// Of single SAs in UDP only those to the client fit; where it is no client's packet, to.peer is not valid and all do.
-	resolve := c.match.ResolvePeer(o.now, &o.in.flow, &o.bundle, to.peer)
-	switch {
-	case resolve == sadb.Sealed && o.bundle.N > 0:
-		return true
-	case resolve == sadb.Clear:
-		o.clear(p, c)
-		return false
-	case to.known:
-		o.n[OutNoSA]++ // its client's SA has ended: it waits for no other
-		return false
-	}
-	if pair := o.hold(p, c); pair != nil {
-		o.single(pair)
-		return true
-	}
-	return false
-}
-
-// single is the bundle of a pair.
-func (o *Outbound) single(pair *sadb.Pair) {
-	o.bundle = sadb.Bundle{N: 1}
-	o.bundle.SAs[0] = pair.Out()
-	o.bundle.Modes[0] = pair.Mode()
-}
-
-// address gives the packet the port that the client has, or notes that this host speaks to it first; false: that port is not this
-// SA's.
-func (o *Outbound) address(p []byte, g *group, to target, at int) bool {
-	if to.known {
-		if at > 0 {
-			setSide(p, &o.in, at, to.own)
-		}
-		return true
-	}
-	if local, remote := g.out.Orig(); !behindNAT(g.ep.UDP(), g.ep.Remote.Addr(), local, remote) {
-		return true
-	}
-	k, _, ok := sideOf(p, &o.in, true)
-	return ok && (g.pair == nil || o.e.nats.claim(o.now, k, g.pair))
 }
 
 // hold keeps a packet that has no SA, or finds that it has one by now.
@@ -354,31 +268,6 @@ func (o *Outbound) hold(p []byte, c *cached) *sadb.Pair {
 	return nil
 }
 
-// group finds the group of the bundle in hand: mostly the last one. Nil: its order is not served.
-func (o *Outbound) group(pair *sadb.Pair) *group {
-	for i := o.nGroup - 1; i >= 0; i-- {
-		if g := &o.groups[i]; g.sas.SAs[0] == o.bundle.SAs[0] && g.sas == o.bundle {
-			return g
-		}
-	}
-	sas := &o.bundle
-	out := sas.SAs[sas.N-1]
-	ep := out.Endpoint()
-	if !served(sas) {
-		return nil
-	}
-	g := &o.groups[o.nGroup]
-	o.nGroup++
-	mtu := out.PathMTU(o.now)
-	*g = group{sas: *sas, out: out, pair: pair, ep: ep, marker: ep.Encap.Overhead(), first: noItem, last: noItem,
-		tunnel: sas.Modes[0] != sadb.Transport, layered: layered(sas),
-		most: o.e.most(sas, &ep, mtu), holed: o.e.most(sas, &ep, holeMTU)}
-	if mtu <= holeMTU {
-		g.holed = o.e.most(sas, &ep, sadb.FloorV4)
-	}
-	return g
-}
-
 func (o *Outbound) append(g *group, it item) {
 	i := o.nItems
 	o.nItems++
@@ -389,111 +278,4 @@ func (o *Outbound) append(g *group, it item) {
 		o.items[g.last].next = i
 	}
 	g.last = i
-}
-
-// seal seals the packets of one group, with its outbound half taken once.
-func (o *Outbound) seal(g *group) {
-	g.firstGram = len(o.sent.Datagrams)
-	if g.layered {
-		o.sealLayers(g)
-		return
-	}
-	g.out.BeginSeal(o.now)
-	for i := g.first; i != noItem; i = o.items[i].next {
-		it := &o.items[i]
-		if it.split {
-			o.sealFragments(g, it)
-		} else {
-			o.sealOne(g, it)
-		}
-	}
-	g.out.EndSeal()
-}
-
-func (o *Outbound) sealFragments(g *group, it *item) {
-	if !o.split.begin(it.p, &inner{n: len(it.p)}, g.most) {
-		o.n[OutTooBigQuiet]++
-		return
-	}
-	o.n[OutFragmented]++
-	head := g.marker + g.out.Head()
-	for o.room(g, g.most) {
-		n := o.split.next(o.arena[o.off+head:])
-		if n == 0 {
-			return
-		}
-		if !o.sealed(g, it, n) {
-			return
-		}
-	}
-}
-
-func (o *Outbound) sealOne(g *group, it *item) {
-	body := it.p[it.body:]
-	if !o.room(g, len(body)) {
-		return
-	}
-	copy(o.arena[o.off+g.marker+g.out.Head():], body)
-	o.sealed(g, it, len(body))
-}
-
-// room makes sure that one more datagram fits the batch.
-func (o *Outbound) room(g *group, n int) bool { return o.space(g.marker + g.out.Size(n)) }
-
-// space makes sure that one more datagram of size octets fits the batch.
-func (o *Outbound) space(size int) bool {
-	if len(o.sent.Datagrams) < maxDatagrams {
-		if o.off+size <= len(o.arena) {
-			return true
-		}
-		if len(o.arena) < arenaSize { // once; what was sealed stays where it is
-			o.arena, o.off = make([]byte, arenaSize), 0
-			return true
-		}
-	}
-	o.n[OutNoRoom]++
-	return false
-}
-
-// sealed seals the n octets that lie in place and puts the result behind the run in hand, or begins another.
-func (o *Outbound) sealed(g *group, it *item, n int) bool {
-	size, err := g.out.Seal(o.arena[o.off+g.marker:], n, it.proto)
-	if err != nil {
-		o.n[OutExhausted]++
-		return false
-	}
-	if g.marker > 0 {
-		clear(o.arena[o.off : o.off+g.marker])
-		size += g.marker
-	}
-	o.emit(g, it, n, size, protoESP)
-	return true
-}
-
-// emit puts the datagram of size octets that lies at o.off behind the run in hand, or begins another.
-func (o *Outbound) emit(g *group, it *item, n, size int, proto uint8) {
-	o.n[OutSealed]++
-	o.n[OutSealedOctets] += uint64(n)
-	o.n[OutDatagrams]++
-	if k := len(o.sent.Datagrams); k > g.firstGram && o.extend(&o.sent.Datagrams[k-1], it, size) {
-		o.off += size
-		return
-	}
-	o.runAt = o.off
-	o.sent.Datagrams = append(o.sent.Datagrams, Datagram{
-		Buf: o.arena[o.off : o.off+size], N: size, SegSize: size, Remote: g.ep.Remote, Local: g.ep.Local,
-		TOS: it.tos, Encap: g.ep.Encap, Proto: proto, Fragment: it.fragment,
-	})
-	o.off += size
-}
-
-// extend puts the datagram behind d into d's run if it may: sizes are equal but for the last, which is shorter.
-func (o *Outbound) extend(d *Datagram, it *item, size int) bool {
-	if o.runAt+d.N != o.off || d.Raw() || d.Fragment || it.fragment || d.TOS != it.tos || size > d.SegSize || d.N%d.SegSize != 0 ||
-		d.N+size > maxRunOctets || d.N/d.SegSize == maxRun {
-		return false
-	}
-	d.N += size
-	d.Buf = o.arena[o.runAt : o.runAt+d.N]
-	return true
 }

@@ -1,0 +1,129 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+// Which SAs a packet gets: those of its policy (RFC 4301, Section 5.1), or those of the client behind a NAT to whose port it is sent
+// (clients.go). What a packet says of itself is the inner side's.
+
+package dataplane
+
+import "github.com/natterjack/natterjack/ipsec/sadb"
+
+// choose finds the group of a packet's SAs; nil: there are none, and what becomes of the packet is done.
+func (o *Outbound) choose(p []byte, c *cached) *group {
+	pair := o.to.pair
+	if pair == nil {
+		pair = c.match.Sending()
+	}
+	if pair == nil {
+		if pair = o.resolve(p, c); pair == nil {
+			if o.bundle.N == 0 {
+				return nil
+			}
+			return o.group()
+		}
+	}
+	if c.pair != pair {
+		switch ok, hidden := pair.Contains(&o.in.flow); {
+		case hidden:
+			o.n[OutFragmentPorts]++
+			return nil
+		case !ok:
+			o.n[OutSelectors]++
+			return nil
+		}
+		c.pair = pair
+	}
+	for i := o.nGroup - 1; i >= 0; i-- { // mostly the last one
+		if o.groups[i].pair == pair {
+			return &o.groups[i]
+		}
+	}
+	o.bundle = sadb.Bundle{N: 1}
+	o.bundle.SAs[0], o.bundle.Modes[0] = pair.Out(), pair.Mode()
+	return o.begun()
+}
+
+// resolve finds the SAs of a policy with templates, into o.bundle, or the pair that has come while the packet was to be held. Neither:
+// what becomes of the packet is done.
+func (o *Outbound) resolve(p []byte, c *cached) *sadb.Pair {
+	// Of single SAs in UDP only those to the client fit; where it is no client's packet, to.peer is not valid and all do.
+	switch r := c.match.ResolvePeer(o.now, &o.in.flow, &o.bundle, o.to.peer); {
+	case r == sadb.Sealed:
+		return nil
+	case r == sadb.Clear:
+		o.clear(p, c)
+	case o.to.known:
+		o.n[OutNoSA]++ // its client's SA has ended: it waits for no other
+	default:
+		o.bundle.N = 0
+		return o.hold(p, c)
+	}
+	o.bundle.N = 0
+	return nil
+}
+
+// group finds the group of the bundle in hand.
+func (o *Outbound) group() *group {
+	for i := o.nGroup - 1; i >= 0; i-- {
+		if g := &o.groups[i]; g.sas.SAs[0] == o.bundle.SAs[0] && g.sas == o.bundle {
+			return g
+		}
+	}
+	return o.begun()
+}
+
+// begun begins a group with the bundle in hand; nil: its order is not served.
+func (o *Outbound) begun() *group {
+	sas := &o.bundle
+	if !served(sas) {
+		o.n[OutBundle]++
+		return nil
+	}
+	out := sas.SAs[sas.N-1]
+	ep := out.Endpoint()
+	g := &o.groups[o.nGroup]
+	o.nGroup++
+	mtu := out.PathMTU(o.now)
+	*g = group{sas: *sas, out: out, pair: sas.SAs[0].Pair(), ep: ep, marker: ep.Encap.Overhead(), first: noItem, last: noItem,
+		tunnel: sas.Modes[0] != sadb.Transport, layered: layered(sas),
+		most: o.e.most(sas, &ep, mtu), holed: o.e.most(sas, &ep, holeMTU)}
+	if mtu <= holeMTU {
+		g.holed = o.e.most(sas, &ep, sadb.FloorV4)
+	}
+	return g
+}
+
+// address gives the packet the port that the client has, or notes that this host speaks to it first; false: that port is not this
+// SA's.
+func (o *Outbound) address(p []byte, g *group) bool {
+	if o.to.known {
+		if o.to.at > 0 {
+			setSide(p, &o.in, o.to.at, o.to.own)
+		}
+		return true
+	}
+	if local, remote := g.out.Orig(); !behindNAT(g.ep.UDP(), g.ep.Remote.Addr(), local, remote) {
+		return true
+	}
+	k, _, ok := sideOf(p, &o.in, true)
+	return ok && (g.pair == nil || o.e.nats.claim(o.now, k, g.pair))
+}
+
+// target finds the client behind a NAT that a packet is for, into o.to, and has the flow be the client's own: policies and selectors
+// know no other. False: it is a client's that is gone.
+func (o *Outbound) target(p []byte) bool {
+	in := &o.in
+	o.to = target{}
+	if in.upper == 0 || in.fragment {
+		return true
+	}
+	k, at, told := sideOf(p, in, true)
+	if !told {
+		return true // an error: address refuses it where there may be others
+	}
+	to, gone := o.e.nats.leave(o.now, k)
+	if to.known && at > 0 && (k.proto == protoTCP || k.proto == protoUDP) {
+		in.flow.RemotePort = to.own
+	}
+	o.to, o.to.at = to, at
+	return !gone
+}
