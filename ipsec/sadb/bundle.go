@@ -22,8 +22,40 @@ type bundle struct {
 	mu        sync.Mutex // protects the rest; db.noteMu may be taken inside
 	pairs     []*Pair    // whose outbound half lives, in order of installation
 	acquiring bool
-	flow      Flow
-	waiting   waiting
+	held      *held // nil: nothing was ever held
+
+	road road
+}
+
+// held is the packets that wait for a child, and the flow of the one that asked.
+type held struct {
+	flow    Flow
+	waiting waiting
+}
+
+// road is the policy of a child with one remote address, which lies with its bundle: among a hundred thousand clients a packet
+// finds both in one piece of memory. It is used once in the life of a bundle.
+type road struct {
+	taken  bool // under db.mu
+	policy policy
+	rule   rule
+	leaf   leaf
+	rules  [1]*rule
+	placed [1]placed
+}
+
+// policyOf makes the policy of a child. Under db.mu.
+func (b *bundle) policyOf(local, remote []span) *policy {
+	q := &policy{}
+	if !b.road.taken && len(local) == 1 && len(remote) == 1 && remote[0].from == remote[0].to {
+		q = &b.road.policy
+		b.road.taken = true
+		b.road.rules[0] = &b.road.rule
+		b.road.leaf.rules = b.road.rules[:]
+		q.rules, q.lies = b.road.placed[:0], &b.road
+	}
+	q.action, q.class, q.bundle, q.local, q.remote, q.refs = Protect, classChild, b, local, remote, 1
+	return q
 }
 
 // join adds a pair; it sends from now on unless it is standby and another sends.
@@ -99,18 +131,21 @@ func (b *bundle) hold(now int64, f *Flow, pkt []byte) (held Held, dropped int) {
 	return held, dropped
 }
 
-func (b *bundle) keep(f *Flow, pkt []byte) (held Held, dropped int, ask bool) {
+func (b *bundle) keep(f *Flow, pkt []byte) (got Held, dropped int, ask bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.sending.Load() != nil {
 		return Ready, 0, false
 	}
-	dropped = b.waiting.keep(pkt)
-	b.db.list(b, &b.waiting)
+	if b.held == nil {
+		b.held = &held{}
+	}
+	dropped = b.held.waiting.keep(pkt)
+	b.db.list(b, &b.held.waiting)
 	if b.acquiring {
 		return Kept, dropped, false
 	}
-	b.acquiring, b.flow = true, *f
+	b.acquiring, b.held.flow = true, *f
 	b.db.post(&b.note, noteAcquire)
 	return Kept, dropped, true
 }
@@ -123,7 +158,10 @@ func (b *bundle) drop() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.acquiring = false
-	n := b.waiting.clear()
+	if b.held == nil {
+		return 0
+	}
+	n := b.held.waiting.clear()
 	b.db.heldDropped.Add(uint64(n))
 	return n
 }
@@ -131,11 +169,12 @@ func (b *bundle) drop() int {
 func (b *bundle) release(buf []byte, most int, f func(pkt []byte)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.waiting.lens) > 0 && b.sending.Load() == nil {
+	w := &b.held.waiting // who is listed has held something
+	if len(w.lens) > 0 && b.sending.Load() == nil {
 		return
 	}
-	if b.waiting.move(buf, most, f) {
-		b.db.unlist(b, &b.waiting)
+	if w.move(buf, most, f) {
+		b.db.unlist(b, w)
 	}
 }
 
@@ -157,6 +196,6 @@ func (b *bundle) tell(_ uint32, n *Notice) bool {
 	if !b.acquiring || b.sending.Load() != nil {
 		return false
 	}
-	*n = Notice{Kind: Acquire, Reqid: b.reqid, Packet: b.flow.Tuple()}
+	*n = Notice{Kind: Acquire, Reqid: b.reqid, Packet: b.held.flow.Tuple()}
 	return true
 }

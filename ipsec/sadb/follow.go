@@ -73,9 +73,11 @@ func (s *Single) hearAgain(sa *SA) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s.hear(sa)
-	if m := &r.peer; m.told.IsValid() && m.latest != *s.source.Load() {
+	switch m := r.peer; {
+	case m == nil:
+	case m.told.IsValid() && m.latest != *s.source.Load():
 		s.db.post(&s.note, noteMapping) // it was heard from elsewhere since
-	} else {
+	default:
 		m.told = netip.AddrPort{}
 	}
 }
@@ -140,8 +142,11 @@ func (db *DB) follow(s *Single, n *Notice) bool {
 func (r *Receiver) claim(still bool) (from, to, local netip.AddrPort, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	m, s := &r.peer, r.single
+	m, s := r.peer, r.single
 	from = *s.source.Load()
+	if m == nil {
+		return from, to, local, false
+	}
 	if !m.told.IsValid() || m.latest == from {
 		m.told = netip.AddrPort{}
 		return from, to, local, false

@@ -72,7 +72,7 @@ func (s *Single) fresh() bool {
 // as outside, or not known.
 func (s *Sender) Orig() (src, dst netip.Addr) {
 	if s.pair != nil {
-		return s.pair.origLocal, s.pair.origRemote
+		return s.pair.Orig()
 	}
 	sa := s.single.sa.Load()
 	return sa.OrigSrc, sa.OrigDst
@@ -82,7 +82,8 @@ func (s *Sender) Orig() (src, dst netip.Addr) {
 // as outside, or not known.
 func (r *Receiver) Orig() (src, dst netip.Addr) {
 	if r.pair != nil {
-		return r.pair.origRemote, r.pair.origLocal
+		dst, src = r.pair.Orig()
+		return src, dst
 	}
 	sa := r.single.sa.Load()
 	return sa.OrigSrc, sa.OrigDst

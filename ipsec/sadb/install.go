@@ -38,7 +38,7 @@ func (db *DB) Install(now time.Time, c Child) error {
 	// Nothing fails from here on. The pair takes over the reservation's reference to the bundle.
 	db.timers.stop(&l.timer)
 	delete(db.larval, db.slots.Load().index(c.SPIIn))
-	p.endpoint.Store(db.placeAt(c.Endpoint))
+	p.settle(c.Endpoint)
 	db.linkOut(&p.Sender)
 	db.live++
 	db.room(1)
@@ -57,7 +57,10 @@ func (db *DB) pair(at int64, c *Child, b *bundle) (*Pair, error) {
 	c.Limits.SoftUse, c.Limits.HardUse = 0, 0
 	p := &Pair{
 		bundle: b, reqid: c.Reqid, spiIn: c.SPIIn, spiOut: c.SPIOut, standby: c.Standby,
-		origLocal: c.OrigLocal, origRemote: c.OrigRemote, cpiIn: c.CPIIn, cpiOut: c.CPIOut,
+		cpiIn: c.CPIIn, cpiOut: c.CPIOut,
+	}
+	if c.OrigLocal.IsValid() || c.OrigRemote.IsValid() {
+		p.orig = &origins{c.OrigLocal, c.OrigRemote}
 	}
 	p.core.db, p.core.pair, p.proto, p.mode, p.suite, p.added = db, p, c.Proto, c.Mode, c.Suite, at
 	p.lim, p.CopyDF, p.CopyECN, p.DSCP = boundsOf(at, c.Limits), c.CopyDF, c.CopyECN, c.DSCP

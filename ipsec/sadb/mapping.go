@@ -21,7 +21,8 @@ type place struct {
 // again is how soon a source that was told and did not become the endpoint is told again.
 const again = int64(time.Second)
 
-// mapping is what a pair knows of its peer's whereabouts. Under the pair's inMu.
+// mapping is what an SA knows of its peer's whereabouts, once it was elsewhere than expected. Under the lock of the inbound
+// half.
 type mapping struct {
 	latest  netip.AddrPort // source of the newest authentic packet
 	arrived netip.AddrPort // where it arrived
@@ -31,7 +32,7 @@ type mapping struct {
 
 // heard notes the source of the newest authentic packet.
 func (r *Receiver) heard(a *Arrival) {
-	m := &r.peer
+	m := r.peer
 	ep := r.endpoint.Load()
 	if a.Raw || !ep.UDP() {
 		return // without UDP there is no mapping that could move
@@ -40,8 +41,12 @@ func (r *Receiver) heard(a *Arrival) {
 	if r.single != nil {
 		expected = *r.single.source.Load()
 	}
-	if a.From == expected && !m.told.IsValid() {
+	if a.From == expected && (m == nil || !m.told.IsValid()) {
 		return
+	}
+	if m == nil {
+		m = &mapping{}
+		r.peer = m
 	}
 	m.latest, m.arrived = a.From, a.To
 	if a.From == expected || a.From == m.told && r.now-m.toldAt < again {
@@ -55,9 +60,9 @@ func (r *Receiver) heard(a *Arrival) {
 func (p *Pair) mappingNotice(n *Notice) bool {
 	p.Receiver.mu.Lock()
 	defer p.Receiver.mu.Unlock()
-	m := &p.peer
+	m := p.peer
 	from := p.endpoint.Load().Remote
-	if !m.told.IsValid() {
+	if m == nil || !m.told.IsValid() {
 		return false
 	}
 	if m.latest == from {
@@ -73,10 +78,10 @@ func (p *Pair) mappingNotice(n *Notice) bool {
 func (p *Pair) moved(to *place) {
 	p.Receiver.mu.Lock()
 	defer p.Receiver.mu.Unlock()
-	m := &p.peer
+	m := p.peer
 	p.endpoint.Store(to)
 	switch {
-	case !m.told.IsValid():
+	case m == nil || !m.told.IsValid():
 	case m.latest == to.Remote:
 		m.told = netip.AddrPort{}
 	case m.told == to.Remote:

@@ -54,6 +54,7 @@ type core struct {
 	usedAt   atomic.Int64 // the first packet; 0: none yet
 	note     notifier
 	timer    timer // under db.mu
+	home     place // the first endpoint
 }
 
 // bounds are Limits by the clock of the DB; what is not limited is the largest number.
@@ -161,6 +162,7 @@ type tally struct {
 
 // Pair is a child: an inbound and an outbound SA. The data plane finds it by SPI or through a Match.
 type Pair struct {
+	Sender // the halves are used by different goroutines: not on one cache line
 	core
 	// immutable after Install
 	bundle        *bundle
@@ -169,12 +171,9 @@ type Pair struct {
 	local, remote []span
 	policies      []*policy // under db.mu
 	standby       bool
-	origLocal     netip.Addr
-	origRemote    netip.Addr
+	orig          *origins // nil: neither is known
 	cpiIn, cpiOut uint16
 
-	Sender
-	_ [64]byte // the halves are used by different goroutines: not on one cache line
 	Receiver
 }
 
@@ -201,7 +200,15 @@ func (p *Pair) Sending() *Pair { return p.bundle.sending.Load() }
 func (p *Pair) CPI() (in, out uint16) { return p.cpiIn, p.cpiOut }
 
 // Orig are the addresses in the peer's checksums: see Child.
-func (p *Pair) Orig() (local, remote netip.Addr) { return p.origLocal, p.origRemote }
+func (p *Pair) Orig() (local, remote netip.Addr) {
+	if p.orig == nil {
+		return local, remote
+	}
+	return p.orig.local, p.orig.remote
+}
+
+// origins are the addresses in the peer's checksums.
+type origins struct{ local, remote netip.Addr }
 
 // Contains says whether a packet lies in the selectors (RFC 4301, Sections 5.1 and 5.2). hiddenPorts: it would but for
 // ports that this fragment does not show (RFC 4301, Section 7).

@@ -57,6 +57,12 @@ func (db *DB) placeAt(e Endpoint) *place {
 	return &place{Endpoint: e, path: p}
 }
 
+// settle gives a new SA its first place, which lies in the SA itself. Under db.mu.
+func (c *core) settle(e Endpoint) {
+	c.home = *c.db.placeAt(e)
+	c.endpoint.Store(&c.home)
+}
+
 func (db *DB) leave(pl *place) {
 	if pl.path.refs--; pl.path.refs == 0 {
 		delete(db.paths, pl.path.key)

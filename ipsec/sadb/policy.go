@@ -78,12 +78,13 @@ func (db *DB) childPolicies(p *Pair, none bool) error {
 		for _, q := range other.policies {
 			if slices.Equal(q.local, p.local) && slices.Equal(q.remote, p.remote) {
 				q.refs++
+				p.local, p.remote = q.local, q.remote // the same: Resolve compares where they are
 				p.policies = append(p.policies, q)
 				return nil
 			}
 		}
 	}
-	q := &policy{action: Protect, class: classChild, bundle: p.bundle, local: p.local, remote: p.remote, refs: 1}
+	q := p.bundle.policyOf(p.local, p.remote)
 	if err := db.insert(q); err != nil {
 		return err
 	}

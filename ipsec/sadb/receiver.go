@@ -24,7 +24,7 @@ type Receiver struct {
 	now   int64         // under mu
 	count tally         // written under mu
 	top   atomic.Uint64 // the highest number opened, as of the last EndOpen
-	peer  mapping       // under mu
+	peer  *mapping      // under mu; nil: always where it was expected
 }
 
 // SPI is the one in its packets.

@@ -22,13 +22,14 @@ func (m *Match) Resolve(now int64, f *Flow, b *Bundle) Resolution {
 // ResolvePeer is Resolve for a packet that belongs to one of several peers behind one NAT (RFC 3948, Section 5.2): of the
 // SAs in UDP only those to peer fit. It looks through them all.
 func (m *Match) ResolvePeer(now int64, f *Flow, b *Bundle, peer netip.AddrPort) Resolution {
-	b.N = 0
+	b.N, b.Inside = 0, false
 	if m.policy == nil {
 		p := m.Sending()
 		if p == nil {
 			return Missing
 		}
 		b.add(&p.Sender, p.mode)
+		b.Inside = m.child != nil && &m.child.local[0] == &p.local[0] && &m.child.remote[0] == &p.remote[0]
 		return Sealed
 	}
 	m.policy.entry.use(now)

@@ -88,7 +88,7 @@ func (db *DB) mature(s *Single, at int64) {
 	s.lim = boundsOf(at, sa.Limits)
 	s.sequenced()
 	s.hear(sa)
-	s.endpoint.Store(db.placeAt(sa.endpoint()))
+	s.settle(sa.endpoint())
 	s.half.Unlock()
 	s.state.And(^uint32(stateLarval))
 	s.schedule(at)

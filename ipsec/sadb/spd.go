@@ -56,6 +56,7 @@ type policy struct {
 	priority      uint32
 	db            *DB
 	entry         *entry // of an SPDEntry
+	lies          *road  // where its one rule is; nil: in memory of its own
 }
 
 // rule is one local and one remote selector of a policy under one remote prefix. Immutable.
@@ -102,7 +103,11 @@ func (p *policy) build() error {
 			if local.v6 != remote.v6 || local.proto != 0 && remote.proto != 0 && local.proto != remote.proto {
 				continue
 			}
-			r := &rule{p: p, local: *local, remote: *remote, bits: local.common()}
+			r := &rule{}
+			if p.lies != nil {
+				r = &p.lies.rule
+			}
+			*r = rule{p: p, local: *local, remote: *remote, bits: local.common()}
 			for _, pfx := range prefixes {
 				p.rules = append(p.rules, placed{pfx, r})
 			}
@@ -209,6 +214,9 @@ func (l *leaf) len() int {
 
 // edited is a leaf without the rules of a policy, or with one more; nil: it has none.
 func (l *leaf) edited(out *policy, in *rule) *leaf {
+	if l.len() == 0 && in != nil && in.p.lies != nil {
+		return &in.p.lies.leaf
+	}
 	n := &leaf{rules: make([]*rule, 0, l.len()+1)}
 	if l != nil {
 		n.rules = append(n.rules, l.rules...)
@@ -235,6 +243,7 @@ type Match struct {
 	Hidden bool
 	bundle *bundle
 	policy *policy // an SPDEntry that protects
+	child  *policy // what a child brought
 }
 
 // match finds the first policy of a flow that is sent. It allocates nothing.
@@ -249,7 +258,10 @@ func (r *root) match(f *Flow) (m Match) {
 			continue
 		}
 		m.Action, m.bundle = p.action, p.bundle
-		if p.entry != nil && p.action == Protect {
+		switch {
+		case c == classChild:
+			m.child = p
+		case p.entry != nil && p.action == Protect:
 			m.policy = p
 		}
 		return m

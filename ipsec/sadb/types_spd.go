@@ -137,6 +137,8 @@ type Bundle struct {
 	N     int
 	SAs   [MaxTemplates]*Sender
 	Modes [MaxTemplates]Mode // never AnyMode
+	// Inside: SAs[0] is of a pair, and the policy that the packet met has just the pair's selectors: Contains would say yes.
+	Inside bool
 }
 
 // Resolution says what Resolve found.
