@@ -18,12 +18,23 @@ import (
 // channelFD is the child's end of the channel to the supervisor.
 const channelFD = 3
 
-// Exec is what Config.Self runs, with the program's path and its arguments from the zeroth: it installs the filter and becomes
-// the program. It returns only an error.
+// Exec is what Config.Self runs. It ends this process, or returns an error.
 func Exec(args []string) error {
-	if len(args) < 2 {
+	if len(args) < 3 {
 		return errors.New("no command")
 	}
+	if args[0] == stageExec {
+		return become(args[1], args[2:])
+	}
+	status, err := keep(args[1:])
+	if err == nil {
+		os.Exit(status)
+	}
+	return err
+}
+
+// become installs the filter and becomes the program at path. It returns only an error.
+func become(path string, args []string) error {
 	unix.CloseOnExec(channelFD)
 	filter, err := callFilter()
 	if err != nil {
@@ -44,7 +55,7 @@ func Exec(args []string) error {
 			failed <- err
 			select {}
 		}
-		failed <- fmt.Errorf("%s: %w", args[0], unix.Exec(args[0], args[1:], os.Environ()))
+		failed <- fmt.Errorf("%s: %w", path, unix.Exec(path, args, os.Environ()))
 		select {}
 	}()
 	select {

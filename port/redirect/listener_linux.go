@@ -58,16 +58,14 @@ func (l listener) ioctl(request uintptr, p unsafe.Pointer) error {
 	}
 }
 
-// next waits for a call. ErrEnded: no process has the filter any more.
-func (l listener) next(n *notification, stop int) error {
+// next waits for a call. errEnded: no process has the filter any more.
+func (l listener) next(n *notification) error {
 	for {
-		fds := []unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLIN}, {Fd: int32(stop), Events: unix.POLLIN}}
+		fds := []unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLIN}}
 		if _, err := unix.Poll(fds, -1); err != nil && err != unix.EINTR {
 			return fmt.Errorf("poll: %w", err)
 		}
 		switch {
-		case fds[1].Revents != 0:
-			return errEnded
 		case fds[0].Revents&unix.POLLIN != 0:
 		case fds[0].Revents != 0:
 			return errEnded

@@ -6,6 +6,7 @@
 package redirect
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/binary"
@@ -31,6 +32,11 @@ func TestMain(m *testing.M) {
 		switch os.Args[1] {
 		case "redirect-exec":
 			fmt.Fprintln(os.Stderr, Exec(os.Args[2:]))
+			os.Exit(1)
+		case "redirect-supervise":
+			_, err := Run(context.Background(), Config{Self: []string{os.Args[0], "redirect-exec"}, Server: os.Args[2], Stdout: os.Stdout, Stderr: os.Stderr,
+				Args: []string{os.Args[0], "redirect-program", "linger"}, Log: slog.New(slog.DiscardHandler)})
+			fmt.Println(err)
 			os.Exit(1)
 		case "redirect-program":
 			if err := programs[os.Args[2]](os.Args[3:]); err != nil {
@@ -184,6 +190,7 @@ func run(t *testing.T, server string, eng Engine, args ...string) string {
 var programs = map[string]func([]string) error{
 	"calls": programCalls, "rounds": programRounds, "hostile": programHostile, "travel": programTravel, "child": programChild,
 	"restart": programRestart, "ports": programPorts, "background": programBackground, "cost": programCost, "late": programLate,
+	"linger": programLinger,
 }
 
 func message(kind byte, seq uint32, extra int) []byte {
@@ -600,6 +607,49 @@ func programBackground(args []string) error {
 		return err
 	}
 	fmt.Println("second done")
+	return nil
+}
+
+// TestKilled: when the supervisor is killed, no process of the program stays.
+func TestKilled(t *testing.T) {
+	s := newToy(t)
+	s.start()
+	out, in, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	p, err := os.StartProcess(os.Args[0], []string{os.Args[0], "redirect-supervise", s.path}, &os.ProcAttr{Files: []*os.File{nil, in, in}})
+	in.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = p.Wait() }()
+	lines := bufio.NewScanner(out)
+	for range 2 {
+		if !lines.Scan() || !strings.HasPrefix(lines.Text(), "lingering") {
+			t.Skipf("not started: %s", lines.Text())
+		}
+	}
+	if err := p.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	// The pipe ends when nobody has its other end any more.
+	_ = out.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if lines.Scan() || lines.Err() != nil {
+		t.Errorf("%q, %v", lines.Text(), lines.Err())
+	}
+}
+
+func programLinger(args []string) error {
+	if len(args) == 0 {
+		if _, err := os.StartProcess(os.Args[0], []string{os.Args[0], "redirect-program", "linger", "second"},
+			&os.ProcAttr{Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}}); err != nil {
+			return err
+		}
+	}
+	fmt.Println("lingering", os.Getpid())
+	time.Sleep(time.Minute)
 	return nil
 }
 

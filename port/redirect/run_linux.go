@@ -1,8 +1,6 @@
 // Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
 
-// Starting the program under the filter and outliving it: a daemon that goes into the background becomes this process's
-// child, so that signals reach it and its end is seen. When this process ends, so does the program: without a supervisor
-// every write of its would fail.
+// Starting the program under the filter and serving it until its last process has ended, also where it goes into the background.
 
 package redirect
 
@@ -14,22 +12,15 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
-	"runtime"
-	"strconv"
-	"strings"
+	"slices"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// reapGap is how often children that went into the background are looked for.
-const reapGap = 200 * time.Millisecond
-
 // Config says what is run.
 type Config struct {
-	// Self is the command line that calls Exec with the arguments that follow.
+	// Self is the command line of this binary that calls Exec with the arguments that follow.
 	Self []string
 	// Args is the program and its arguments.
 	Args           []string
@@ -58,8 +49,6 @@ func Run(ctx context.Context, c Config) (int, error) {
 	if _, err := callFilter(); err != nil {
 		return 0, err
 	}
-	// A daemon's orphan comes back to this process.
-	_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 	p, err := start(c, path)
 	if err != nil {
 		return 0, err
@@ -68,63 +57,53 @@ func Run(ctx context.Context, c Config) (int, error) {
 		waiting: make(chan struct{}, maxWaiting), relays: map[uint64]*relay{}}
 	ended := make(chan struct{})
 	go p.obey(ctx, ended)
-	err = s.serve(p.never)
+	err = s.serve()
 	close(ended)
+	p.life.Close() // whatever is left of the program ends
 	<-p.waited
 	unix.Close(p.listener.fd)
-	unix.Close(p.never)
-	unix.Close(p.neverOther)
 	return p.status, err
 }
 
 // program is what was started.
 type program struct {
-	cmd               *exec.Cmd
-	listener          listener
-	never, neverOther int // a pipe that is never written to
-	waited            chan struct{}
-	status            int // after waited
+	cmd      *exec.Cmd // the keeper
+	life     *os.File
+	listener listener
+	waited   chan struct{}
+	status   int // after waited
 }
 
 func start(c Config, path string) (*program, error) {
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, os.NewSyscallError("socketpair", err)
-	}
-	defer unix.Close(pair[0])
-	theirs := os.NewFile(uintptr(pair[1]), "channel")
-	defer theirs.Close()
-	args := append(append(append([]string{}, c.Self[1:]...), path), c.Args...)
-	p := &program{cmd: exec.Command(c.Self[0], args...), waited: make(chan struct{})}
-	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = c.Stdin, c.Stdout, c.Stderr
-	p.cmd.ExtraFiles = []*os.File{theirs}
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	started := make(chan error)
-	go func() {
-		// The kernel sends the signal when the thread ends that started the child.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := p.cmd.Start()
-		started <- err
-		if err == nil {
-			p.wait()
+	var ends [2]*os.File // the keeper's
+	var ours [2]int
+	for i := range ends {
+		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return nil, os.NewSyscallError("socketpair", err)
 		}
-	}()
-	if err := <-started; err != nil {
+		ours[i], ends[i] = pair[0], os.NewFile(uintptr(pair[1]), "supervisor")
+		defer ends[i].Close()
+	}
+	defer unix.Close(ours[0])
+	p := &program{waited: make(chan struct{}), life: os.NewFile(uintptr(ours[1]), "life")}
+	p.cmd = exec.Command(c.Self[0], slices.Concat(c.Self[1:], []string{stageKeep, path}, c.Args)...)
+	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr, p.cmd.ExtraFiles = c.Stdin, c.Stdout, c.Stderr, ends[:]
+	if err := p.cmd.Start(); err != nil {
+		p.life.Close()
 		return nil, err
 	}
-	theirs.Close()
-	fd, err := receive(pair[0])
+	go p.wait()
+	for _, f := range ends {
+		f.Close()
+	}
+	fd, err := receive(ours[0])
 	if err != nil {
 		<-p.waited
+		p.life.Close()
 		return nil, fmt.Errorf("%s could not be started under supervision (its reason is above): %w", c.Args[0], err)
 	}
 	p.listener = listener{fd}
-	var pipe [2]int
-	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
-		return nil, os.NewSyscallError("pipe", err)
-	}
-	p.never, p.neverOther = pipe[0], pipe[1]
 	return p, nil
 }
 
@@ -150,78 +129,41 @@ func receive(fd int) (int, error) {
 	return fds[0], nil
 }
 
-// wait waits for the process that was started.
+// wait waits for the keeper.
 func (p *program) wait() {
 	err := p.cmd.Wait()
 	var failed *exec.ExitError
 	switch {
 	case err == nil:
-	case errors.As(err, &failed) && failed.Sys().(syscall.WaitStatus).Signaled():
-		p.status = 128 + int(failed.Sys().(syscall.WaitStatus).Signal())
-	case errors.As(err, &failed):
+	case errors.As(err, &failed) && failed.ExitCode() >= 0:
 		p.status = failed.ExitCode()
 	default:
-		p.status = 1
+		p.status = 1 // it was killed; the program is served to its end
 	}
 	close(p.waited)
 }
 
-// obey passes signals on, and reaps what went into the background. A second request to end is one that cannot be ignored.
+// obey passes signals on. A second request to end is one that cannot be ignored.
 func (p *program) obey(ctx context.Context, ended <-chan struct{}) {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1, syscall.SIGUSR2)
 	defer signal.Stop(signals)
-	done, waited := ctx.Done(), p.waited
-	asked := 0
+	done, asked := ctx.Done(), 0
 	for {
+		sig := syscall.SIGTERM
 		select {
 		case <-ended:
 			return
 		case <-done:
 			done = nil
-			p.signal(syscall.SIGTERM)
-		case sig := <-signals:
-			if sig == syscall.SIGTERM || sig == syscall.SIGINT {
-				if asked++; asked > 1 {
-					sig = syscall.SIGKILL
-				}
-			}
-			p.signal(sig.(syscall.Signal))
-		case <-waited:
-			waited = nil
-		case <-time.After(reapGap):
-			if waited == nil {
-				reap()
+		case s := <-signals:
+			sig = s.(syscall.Signal)
+		}
+		if sig == syscall.SIGTERM || sig == syscall.SIGINT {
+			if asked++; asked > 1 {
+				sig = syscall.SIGKILL
 			}
 		}
-	}
-}
-
-// signal sends to the process that was started, or to what it has left behind.
-func (p *program) signal(sig syscall.Signal) {
-	select {
-	case <-p.waited:
-	default:
-		_ = p.cmd.Process.Signal(sig)
-		return
-	}
-	tasks, _ := filepath.Glob("/proc/self/task/*/children")
-	for _, task := range tasks {
-		text, _ := os.ReadFile(task)
-		for _, word := range strings.Fields(string(text)) {
-			if pid, err := strconv.Atoi(word); err == nil {
-				_ = syscall.Kill(pid, sig)
-			}
-		}
-	}
-}
-
-// reap takes note of the end of orphans. The first process is not waited for any more, and this process has no others.
-func reap() {
-	for {
-		var st syscall.WaitStatus
-		if pid, err := syscall.Wait4(-1, &st, syscall.WNOHANG, nil); pid <= 0 || err != nil {
-			return
-		}
+		_, _ = p.life.Write([]byte{byte(sig)})
 	}
 }

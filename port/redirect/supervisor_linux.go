@@ -34,13 +34,13 @@ type supervisor struct {
 	relays map[uint64]*relay
 }
 
-// serve answers until no process has the filter any more, or stop can be read from.
-func (s *supervisor) serve(stop int) error {
+// serve answers until no process has the filter any more.
+func (s *supervisor) serve() error {
 	s.listener.preferFast()
 	defer s.close()
 	var n notification
 	for {
-		if err := s.listener.next(&n, stop); errors.Is(err, errEnded) {
+		if err := s.listener.next(&n); errors.Is(err, errEnded) {
 			return nil
 		} else if err != nil {
 			return fmt.Errorf("seccomp notification: %w", err)
