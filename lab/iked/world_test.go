@@ -61,13 +61,6 @@ func policy(mode, from, to, local, peer, src, dst, auth, more string) string {
 		"  srcid %s dstid %s %s psk \"%s\"\n", mode, from, to, local, peer, auth, src, dst, more, psk)
 }
 
-func start(w *netlab.World, h *netlab.Host, conf string) *iked {
-	w.Helper()
-	d := &iked{Host: h, lab: w.Lab, conf: conf}
-	d.launch()
-	return d
-}
-
 // launch starts iked, with the engine in the supervisor or beside it.
 func (d *iked) launch() {
 	d.lab.Helper()
@@ -101,17 +94,50 @@ func (d *iked) serve() {
 	})
 }
 
-// kill ends iked and its supervisor as a crash does.
+// programs are the processes of iked here.
+func (d *iked) programs() []string {
+	var list []string
+	for _, pid := range strings.Fields(d.pids()) {
+		if name, err := os.ReadFile("/proc/" + pid + "/comm"); err == nil && strings.TrimSpace(string(name)) == "iked" {
+			list = append(list, pid)
+		}
+	}
+	return list
+}
+
+func (d *iked) pids() string {
+	out, err := command("ip", "netns", "pids", d.Name)
+	if err != nil {
+		d.lab.Fatal(err, out)
+	}
+	return out
+}
+
+func (d *iked) gone() {
+	d.lab.Helper()
+	d.lab.Eventually(5*time.Second, "no process of iked's is left", func() (bool, string) {
+		list := d.programs()
+		return len(list) == 0, fmt.Sprint(list)
+	})
+}
+
+// kill ends the supervisor as a crash does, and with it all of iked.
 func (d *iked) kill() {
 	d.lab.Helper()
 	d.proc.Kill()
-	d.lab.Eventually(5*time.Second, "the program ends with its supervisor", func() (bool, string) {
-		out, _ := d.Try("pgrep", "-f", d.path("-iked.conf"))
-		return strings.TrimSpace(out) == "", out
-	})
-	if out, err := d.Try(d.lab.Binary(), "cleanup", "--state", d.path("-state")); err != nil && d.engine == nil {
-		d.lab.Fatal(err, out)
+	d.gone()
+}
+
+// killProgram kills all processes of iked; its supervisor ends by itself.
+func (d *iked) killProgram() {
+	d.lab.Helper()
+	for _, pid := range d.programs() {
+		_, _ = d.Try("kill", "-9", pid) // those that the first one's end has ended are gone
 	}
+	if err := d.proc.Wait(5 * time.Second); err == nil || !strings.Contains(err.Error(), "137") {
+		d.lab.Errorf("the supervisor of a killed program: %v", err)
+	}
+	d.gone()
 }
 
 // dump is what the engine has.
@@ -144,8 +170,8 @@ func up(w *netlab.World) time.Duration {
 	})
 }
 
-// traffic passes a transfer each way.
-func traffic(w *netlab.World) {
+// traffic passes a transfer each way, begun by either side, and returns what it repeats.
+func traffic(w *netlab.World) []byte {
 	w.Helper()
 	c, g := w.Clients[0], w.Gateway
 	tr := netlab.Transfer{From: c.Inner, To: g.Inner, Addr: g.Inner4.String(), Octets: 1 << 20, Pattern: netlab.NewPattern()}
@@ -156,4 +182,12 @@ func traffic(w *netlab.World) {
 	}
 	tr.From, tr.To, tr.Addr = g.Inner, c.Inner, c.Inner4.String()
 	w.Transfer(tr)
+	return tr.Pattern
+}
+
+func command(args ...string) (string, error) {
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := cmd.CombinedOutput()
+	return string(out), err
 }

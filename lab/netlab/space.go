@@ -249,6 +249,9 @@ func (p *Process) Log() string {
 	return string(b)
 }
 
+// PID is the process's number.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 // Ended says whether the process has ended.
 func (p *Process) Ended() bool {
 	select {
