@@ -264,6 +264,12 @@ func (in *Inbound) deliver(b []byte, at int) {
 	i := &in.in
 	in.n[InOpened]++
 	in.n[InOpenedOctets] += uint64(i.n)
+	if at < Headroom {
+		// NULL encryption has no IV, and its header is shorter than the room: padding length, next header and ICV, ten octets at
+		// least, are behind the packet, and it moves over them.
+		copy(b[Headroom:], b[at:at+i.n])
+		at = Headroom
+	}
 	in.got.Packets = append(in.got.Packets, b[at-Headroom:at+i.n:len(b)])
 	in.joins.see(in.got.Packets, i)
 }
