@@ -1,0 +1,132 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+//go:build lab
+
+// Transport mode, AH and IPComp between two of ours, on real TUN interfaces and raw sockets.
+
+package peers
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/natterjack/natterjack/lab/netlab"
+)
+
+// echoServer is a UDP server that knows nothing of us: an ordinary socket on port 1701 that says to whom it answers.
+const echoServer = `
+import socket, sys
+s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+s.bind((sys.argv[1], 1701))
+while True:
+    data, peer = s.recvfrom(2000)
+    s.sendto(data + (" from %s %d" % peer[:2]).encode(), peer)
+`
+
+// echoClient asks it ten times from port 1701 of its own and fails unless every answer is to what it asked.
+const echoClient = `
+import socket, sys
+s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("::" if ":" in sys.argv[1] else "0.0.0.0", 1701))
+s.settimeout(2)
+peers = set()
+for i in range(10):
+    text = "%s %d" % (sys.argv[2], i)
+    s.sendto(text.encode(), (sys.argv[1], 1701))
+    got = s.recv(2000).decode()
+    assert got.startswith(text + " from "), got
+    peers.add(got[len(text):])
+assert len(peers) == 1, peers
+print(peers.pop())
+`
+
+// l2tp is the child of an L2TP client and of its gateway.
+func l2tp(local, remote string) func(*netlab.Config) {
+	return func(c *netlab.Config) {
+		c.Children = []netlab.Child{{Name: "net", LocalTS: local, RemoteTS: remote, Options: []string{"mode = transport"}}}
+	}
+}
+
+// TestTwoL2TPClients is RFC 3948, Section 5.2: two clients with the same port behind one address, and an unmodified server on
+// an ordinary socket sees two peers and answers each of them.
+func TestTwoL2TPClients(t *testing.T) {
+	for name, v6 := range map[string]bool{"ipv4": false, "ipv6": true} {
+		t.Run(name, func(t *testing.T) {
+			s := scenario{pair: pair{netlab.Natterjack, netlab.Natterjack}, mode: host, strict: true,
+				top: netlab.Topology{NAT: netlab.Masquerade, Clients: 2, IPv6: v6}}
+			s.editClient, s.editGateway = l2tp("dynamic[udp/1701]", "dynamic[udp/1701]"), l2tp("dynamic[udp/1701]", "dynamic[udp]")
+			tn := s.up(t)
+			capture := tn.Router.Capture("wan")
+			tn.Gateway.Start("echo", nil, "python3", "-c", echoServer, tn.Gateway.Addr.String())
+			time.Sleep(time.Second)
+			ask := func() string {
+				t.Helper()
+				peers := map[string]bool{}
+				for i, c := range tn.clients {
+					out, err := c.Try("python3", "-c", echoClient, tn.Gateway.Public.String(), fmt.Sprintf("client %d", i))
+					if err != nil {
+						t.Fatalf("client %d: %v: %s", i, err, out)
+					}
+					peers[strings.TrimSpace(out)] = true
+				}
+				if len(peers) != 2 {
+					t.Errorf("the server saw %v, expected two peers", peers)
+				}
+				return fmt.Sprint(peers)
+			}
+			before := ask()
+			tn.clients[0].Swanctl("--rekey", "--child", "net")
+			tn.gw.Swanctl("--rekey", "--child", "net")
+			time.Sleep(time.Second)
+			if got := ask(); got != before {
+				t.Errorf("after rekeys the server sees %s, before %s", got, before)
+			}
+			if err := tn.outer(10).Check(capture.Stop()); err != nil {
+				t.Errorf("outer link: %v", err)
+			}
+			out := tn.gw.Swanctl("--list-sas")
+			if strings.Count(out, "TRANSPORT") != 2 {
+				t.Errorf("%s: expected two children in transport mode", out)
+			}
+		})
+	}
+}
+
+// protocolsAndModes are children that need no NAT: of both protocols and modes, with and without compression.
+func protocolsAndModes() map[string][]string {
+	return map[string][]string{
+		"ah-tunnel":          {"ah_proposals = sha256"},
+		"ah-transport":       {"ah_proposals = sha256-esn", "mode = transport"},
+		"ah-gmac":            {"ah_proposals = aes128gmac", "mode = transport"},
+		"esp-transport":      {"esp_proposals = aes128ccm12-esn", "mode = transport"},
+		"ipcomp-tunnel":      {"esp_proposals = aes128gcm16", "ipcomp = yes"},
+		"ipcomp-transport":   {"esp_proposals = aes128gcm16", "ipcomp = yes", "mode = transport"},
+		"null-short-sha-256": {"esp_proposals = null-sha256", "sha256_96 = yes"},
+	}
+}
+
+// TestProtocolsAndModes: data in both directions, and after a rekey from each side.
+func TestProtocolsAndModes(t *testing.T) {
+	for name, options := range protocolsAndModes() {
+		for family, v6 := range map[string]bool{"ipv4": false, "ipv6": true} {
+			t.Run(name+"/"+family, func(t *testing.T) {
+				t.Parallel()
+				s := scenario{pair: pair{netlab.Natterjack, netlab.Natterjack}, mode: host, top: netlab.Topology{IPv6: v6}}
+				s.editClient = func(c *netlab.Config) {
+					c.ESP = ""
+					c.Children = []netlab.Child{{Name: "net", LocalTS: "dynamic", RemoteTS: "dynamic", Options: options}}
+				}
+				s.editGateway = s.editClient
+				tn := s.up(t)
+				tn.pings(0)
+				tn.moves(0, fewOctets)
+				tn.clients[0].Swanctl("--rekey", "--child", "net")
+				tn.moves(0, fewOctets)
+				tn.gw.Swanctl("--rekey", "--child", "net")
+				tn.moves(0, fewOctets)
+			})
+		}
+	}
+}
