@@ -143,7 +143,7 @@ func TestTsharkESP(t *testing.T) {
 	}
 	for i, row := range tshark(t, packets, options, "esp.spi", "esp.icv_good", "esp.protocol", "esp.pad_len", "data.data") {
 		if row[1] != "1" || row[2] != "0x04" || row[4] != data[i] {
-			t.Errorf("%s: SPI %s, ICV good %q, next header %s, padding %s, data %s, expected %s", names[i], row[0], row[1], row[2], row[3], row[4], data[i])
+			t.Errorf("%s: SPI %s, ICV good %q, next header %s, padding %s, data %s, expected %s\n%q\n%x", names[i], row[0], row[1], row[2], row[3], row[4], data[i], options[i/6], packets[i])
 		}
 	}
 	t.Logf("%d packets of %d suites", len(packets), len(tsharkSuites()))
