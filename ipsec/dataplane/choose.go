@@ -21,7 +21,7 @@ func (o *Outbound) choose(p []byte, c *cached) *group {
 			return o.group()
 		}
 	}
-	if c.pair != pair {
+	if c.pair != pair && !c.match.Inside(pair) {
 		switch ok, hidden := pair.Contains(&o.in.flow); {
 		case hidden:
 			o.n[OutFragmentPorts]++
@@ -32,14 +32,23 @@ func (o *Outbound) choose(p []byte, c *cached) *group {
 		}
 		c.pair = pair
 	}
-	for i := o.nGroup - 1; i >= 0; i-- { // mostly the last one
-		if o.groups[i].pair == pair {
-			return &o.groups[i]
+	if n := o.nGroup; n > 0 && o.groups[n-1].pair == pair { // mostly the last one
+		return &o.groups[n-1]
+	}
+	at := pair.SPIIn() % groupSlots
+	for o.found[at] != 0 {
+		if g := &o.groups[o.found[at]-1]; g.pair == pair {
+			return g
 		}
+		at = (at + 1) % groupSlots
 	}
 	o.bundle = sadb.Bundle{N: 1}
 	o.bundle.SAs[0], o.bundle.Modes[0] = pair.Out(), pair.Mode()
-	return o.begun()
+	g := o.begun()
+	if g != nil {
+		o.found[at] = uint8(o.nGroup)
+	}
+	return g
 }
 
 // resolve finds the SAs of a policy with templates, into o.bundle, or the pair that has come while the packet was to be held. Neither:

@@ -26,6 +26,8 @@ const (
 	// cacheSize is how many flows an Outbound remembers the policy of.
 	cacheSize = 1024
 	noItem    = -1
+	// groupSlots is the table by which a pair's group is found: twice as many as there can be groups.
+	groupSlots = 2 * BatchSize
 )
 
 // cached is the policy of a flow, and the pair whose selectors the flow was found to be in.
@@ -75,6 +77,7 @@ type Outbound struct {
 	nItems int
 	groups [BatchSize]group
 	nGroup int
+	found  [groupSlots]uint8 // groups of pairs by SPI, the number plus one
 
 	arena []byte
 	off   int // octets of arena in use
@@ -145,6 +148,7 @@ func (o *Outbound) begin(now time.Time) {
 	o.now = o.e.db.Clock(now)
 	o.gen = o.e.db.Generation()
 	o.nItems, o.nGroup, o.off, o.runAt = 0, 0, 0, 0
+	clear(o.found[:])
 	o.sent = Sent{Datagrams: o.grams[:0], Replies: o.reply[:0], Bypass: o.bypass[:0]}
 }
 

@@ -29,7 +29,7 @@ func (m *Match) ResolvePeer(now int64, f *Flow, b *Bundle, peer netip.AddrPort) 
 			return Missing
 		}
 		b.add(&p.Sender, p.mode)
-		b.Inside = m.child != nil && &m.child.local[0] == &p.local[0] && &m.child.remote[0] == &p.remote[0]
+		b.Inside = m.Inside(p)
 		return Sealed
 	}
 	m.policy.entry.use(now)
@@ -44,6 +44,11 @@ func (m *Match) ResolvePeer(now int64, f *Flow, b *Bundle, peer netip.AddrPort) 
 func (b *Bundle) add(s *Sender, m Mode) {
 	b.SAs[b.N], b.Modes[b.N] = s, m
 	b.N++
+}
+
+// Inside reports whether the policy that the packet met has just the selectors of a pair of its reqid: Contains would say yes.
+func (m *Match) Inside(p *Pair) bool {
+	return m.child != nil && &m.child.local[0] == &p.local[0] && &m.child.remote[0] == &p.remote[0]
 }
 
 // resolve finds the SAs, and the first template without one (at -1: all have theirs), which need not be required.

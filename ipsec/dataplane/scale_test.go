@@ -1,0 +1,104 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+// What SAs cost each other: 64 octets sealed and opened, look-ups included, with 1 to 100,000 road warriors whose packets come in
+// random order, as in a gateway's socket.
+
+package dataplane
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+
+	"github.com/natterjack/natterjack/ipsec/sadb"
+	"github.com/natterjack/natterjack/wire/natt"
+)
+
+var warriorCounts = []int{1, 1000, 10_000, 100_000}
+
+// warriors is a gateway with n clients, each with an address of its own, whose pairs open what they seal.
+func warriors(t testing.TB, n int) (*world, []netip.Addr) {
+	t.Helper()
+	w := newWorld(t, gcm, nil)
+	k := key(20)
+	addrs := make([]netip.Addr, n)
+	for i := range n {
+		addrs[i] = netip.AddrFrom4([4]byte{10, byte(64 + i>>16), byte(i >> 8), byte(i)})
+		spi, reqid, err := w.a.db.Reserve(w.now, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = w.a.db.Install(w.now, sadb.Child{
+			Reqid: reqid, SPIIn: spi, SPIOut: spi, Suite: gcm, KeyIn: k, KeyOut: k, Window: 1024, CopyDF: true, CopyECN: true,
+			Endpoint: sadb.Endpoint{Local: outerA, Remote: netip.AddrPortFrom(addrs[i], 4500), Encap: natt.NonESP},
+			TSLocal:  []sadb.Selector{everything(false)}, TSRemote: []sadb.Selector{host(addrs[i])},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return w, addrs
+}
+
+// shuffled is batches of packets to clients in random order.
+func shuffled(addrs []netip.Addr, batches int) [][][]byte {
+	r := rand.New(rand.NewPCG(1, 2))
+	list := make([][][]byte, batches)
+	for i := range list {
+		for range BatchSize {
+			p := ipv4("192.168.7.7", addrs[r.IntN(len(addrs))].String(), protoUDP, udpOf(5000, 6000, 36))
+			list[i] = append(list[i], append(make([]byte, Headroom, Headroom+128), p...))
+		}
+	}
+	return list
+}
+
+func BenchmarkSealAmong(b *testing.B) {
+	for _, n := range warriorCounts {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			w, addrs := warriors(b, n)
+			batches := shuffled(addrs, 512)
+			sizes := make([]int, BatchSize)
+			for i := range sizes {
+				sizes[i] = 64
+			}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				if s := w.a.out.Seal(w.now, batches[i%len(batches)], sizes, Headroom); len(s.Datagrams) == 0 {
+					b.Fatal(w.a.e.Counters())
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/BatchSize, "ns/packet")
+		})
+	}
+}
+
+func BenchmarkOpenAmong(b *testing.B) {
+	for _, n := range warriorCounts {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			w, addrs := warriors(b, n)
+			// What the gateway seals for a client opens on the client's own pair; selectors are asked with the sides exchanged,
+			// so that the packet counts as one outside of them: all is done but the delivery.
+			batches := shuffled(addrs, 512)
+			sizes := make([]int, BatchSize)
+			for i := range sizes {
+				sizes[i] = 64
+			}
+			var grams [maxDatagrams]Datagram
+			memory := make([]byte, 1<<20)
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				b.StopTimer()
+				m := received(grams[:], memory, w.a.out.Seal(w.now, batches[i%len(batches)], sizes, Headroom).Datagrams)
+				b.StartTimer()
+				w.a.in.Open(w.now, grams[:m])
+			}
+			b.StopTimer()
+			if c := w.a.e.Counters(); c[InSelectors] == 0 || c[InICV]+c[InUnknownSPI]+c[InReplay] != 0 {
+				b.Fatal(c)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/BatchSize, "ns/packet")
+		})
+	}
+}
