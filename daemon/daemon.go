@@ -163,7 +163,7 @@ func New(opts Options) (*Daemon, error) {
 		hub: newHub(), registry: newRegistry(), holders: newHolders(), connections: newConnections(), resolver: newResolver(),
 		creds: credentials.New(), pools: newPools(), requests: newRequests(), owners: map[uint64]int{}, fromFile: map[string]bool{},
 	}
-	db, err := sadb.New(d.started, sadb.Config{Rand: rand.Reader})
+	db, err := sadb.New(d.started, sadb.Config{Rand: rand.Reader, SPIPerDestination: true})
 	if err == nil {
 		err = d.newShards(min(8, runtime.GOMAXPROCS(0)))
 	}
@@ -204,6 +204,13 @@ func (d *Daemon) start(ctx context.Context) {
 	if !d.opts.Hold {
 		d.Receive()
 	}
+}
+
+// ServeKeys is for a PF_KEY server on the daemon's own engine: its database, and what is to be called when the server has changed
+// it. notice is called, by one goroutine, with what the engine saw of SAs and policies that are not IKE's.
+func (d *Daemon) ServeKeys(notice func(sadb.Notice)) (db *sadb.DB, changed func()) {
+	d.plane.keyNotice.Store(&notice)
+	return d.plane.db, d.plane.kick
 }
 
 // Receive ends Options.Hold.

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/natterjack/natterjack/ike"
@@ -40,6 +41,8 @@ type plane struct {
 	stop   chan struct{}
 	loops  sync.WaitGroup
 	shunts *shunts
+	// keyNotice is told of what was made over PF_KEY; nil: nobody is.
+	keyNotice atomic.Pointer[func(sadb.Notice)]
 }
 
 func newPlane(d *Daemon, db *sadb.DB) *plane {
@@ -259,6 +262,12 @@ func (p *plane) tell() {
 }
 
 func (p *plane) notice(n *sadb.Notice) {
+	if n.SA != nil || n.SPD != nil || n.Kind == sadb.Acquire && n.Seq != 0 {
+		if tell := p.keyNotice.Load(); tell != nil {
+			(*tell)(*n)
+		}
+		return
+	}
 	if n.Kind == sadb.Acquire {
 		p.d.traps.acquire(n.Reqid)
 		return

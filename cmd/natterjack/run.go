@@ -22,6 +22,7 @@ import (
 type runFlags struct {
 	src                                         source
 	vici, dataPlane, logLevel, logFormat, state string
+	pfkey                                       []string
 }
 
 // choices are the values of flags that have few, the default first.
@@ -63,6 +64,7 @@ a privilege too: daemon { port = … port_nat_t = … } chooses others.`,
 	choice(cmd, &f.dataPlane, "data-plane", "how inner packets enter and leave", dataPlanes)
 	choice(cmd, &f.logLevel, "log-level", "the least level that is logged", logLevels)
 	choice(cmd, &f.logFormat, "log-format", "the form of the log", logFormats)
+	cmd.Flags().StringArrayVar(&f.pfkey, "pfkey", nil, "serve PF_KEY on this daemon's engine at `SOCKET[=freebsd|netbsd|linux]`; may be repeated")
 	stateFlag(cmd, &f.state)
 	return cmd
 }

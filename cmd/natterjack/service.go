@@ -17,6 +17,9 @@ import (
 	"github.com/natterjack/natterjack/daemon"
 	"github.com/natterjack/natterjack/daemon/config"
 	"github.com/natterjack/natterjack/daemon/control"
+	"github.com/natterjack/natterjack/daemon/keyhost"
+	"github.com/natterjack/natterjack/ipsec/sadb"
+	"github.com/natterjack/natterjack/port/pfkey"
 	port "github.com/natterjack/natterjack/port/vici"
 )
 
@@ -31,6 +34,7 @@ type service struct {
 	plane    *dataPlane
 	keylog   *daemon.FileKeyLog
 	d        *daemon.Daemon
+	keys     *keyhost.Server // nil: no PF_KEY
 	follow   sync.WaitGroup
 
 	mu sync.Mutex // one reload at a time
@@ -61,6 +65,9 @@ func (s *service) start(c *config.Config, name string) (err error) {
 		return err
 	}
 	s.plane.owned = true // closed by the daemon
+	if err := s.serveKeys(); err != nil {
+		return err
+	}
 	ctl := control.New(control.Options{Daemon: s.d, Log: s.log, Version: version(), Reload: s.reload})
 	s.server = port.NewServer(ctl, s.log)
 	events := s.d.Events()
@@ -71,6 +78,37 @@ func (s *service) start(c *config.Config, name string) (err error) {
 	s.d.Receive()
 	s.follow.Go(func() { s.server.Serve(s.listener) })
 	s.announce(c, name)
+	return nil
+}
+
+// serveKeys serves PF_KEY on the daemon's engine, where that was asked for.
+func (s *service) serveKeys() error {
+	if len(s.flags.pfkey) == 0 {
+		return nil
+	}
+	var server *keyhost.Server
+	ready := make(chan struct{})
+	db, changed := s.d.ServeKeys(func(n sadb.Notice) {
+		<-ready
+		server.Notice(n)
+	})
+	o := keyhost.ServerOptions{DB: db, Changed: changed, Log: s.log}
+	if s.plane.host != nil {
+		o.Host = s.plane.host
+	}
+	server = keyhost.NewServer(o)
+	close(ready)
+	s.keys = server
+	for _, text := range s.flags.pfkey {
+		path, d, err := keyhost.ParsePath(text)
+		if err != nil {
+			return usagef("--pfkey: %v", err)
+		}
+		if err := server.Listen(path, pfkey.Config{Dialect: d}); err != nil {
+			return err
+		}
+		s.log.Info("PF_KEY is served", "pfkey", path, "dialect", d.String())
+	}
 	return nil
 }
 
@@ -128,6 +166,9 @@ func (s *service) reload() error {
 // close ends everything that was started.
 func (s *service) close() error {
 	var errs []error
+	if s.keys != nil {
+		s.keys.Close() // takes back what its policies hold of the host, which the daemon closes
+	}
 	if s.d != nil {
 		// Before the server, so that its clients hear of the end of the SAs.
 		errs = append(errs, s.d.Close())
