@@ -7,16 +7,23 @@ package simnet
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/netip"
 	"testing"
 	"time"
 
+	"github.com/natterjack/natterjack/crypt/secret"
 	"github.com/natterjack/natterjack/ipsec/sadb"
 	"github.com/natterjack/natterjack/wire/natt"
 )
 
 func TestFiftyClientsBehindOneMasquerade(t *testing.T) {
+	t.Run("pairs", func(t *testing.T) { fifty(t, transportPair) })
+	t.Run("single SAs", func(t *testing.T) { fifty(t, transportSingles) })
+}
+
+func fifty(t *testing.T, join func(t *testing.T, net *Plane, c, gw *Node)) {
 	net := NewPlane()
 	masquerade, err := NAT("203.0.113.5", 3)
 	if err != nil {
@@ -53,7 +60,7 @@ func TestFiftyClientsBehindOneMasquerade(t *testing.T) {
 		}
 		c.Ports[4500] = natt.NonESP
 		clients = append(clients, c)
-		transportPair(t, net, c, gw)
+		join(t, net, c, gw)
 	}
 	server := netip.MustParseAddrPort("198.51.100.2:1701")
 	const rounds = 5
@@ -114,4 +121,43 @@ func transportPair(t *testing.T, net *Plane, c, gw *Node) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// transportSingles is transportPair with what PF_KEY has: single SAs and, at the gateway, one policy for all clients of the NAT, under
+// which the newest SA would get every answer.
+func transportSingles(t *testing.T, net *Plane, c, gw *Node) {
+	t.Helper()
+	there, here := netip.AddrPortFrom(gw.Addr, 4500), netip.AddrPortFrom(c.Addr, 4500)
+	seen, err := c.Touch(4500, there)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spi := 0x1000 + 2*uint32(len(net.Nodes))
+	up, down := newKey(20), newKey(20)
+	add := func(n *Node, src, dst netip.AddrPort, spi uint32, k secret.Key, origSrc, origDst netip.Addr) {
+		err := n.DB.AddSA(net.Now, sadb.SA{Proto: sadb.ProtoESP, SPI: spi, Src: src.Addr(), Dst: dst.Addr(), Encap: natt.NonESP, SrcPort: src.Port(),
+			DstPort: dst.Port(), Mode: sadb.Transport, Suite: gcm, Key: k, OrigSrc: origSrc, OrigDst: origDst})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	none := netip.Addr{}
+	add(c, here, there, spi, up, seen.Addr(), none)
+	add(c, there, here, spi+1, down, none, seen.Addr())
+	add(gw, seen, there, spi, up, c.Addr, none)
+	add(gw, there, seen, spi+1, down, none, c.Addr)
+	l2tp := func(a netip.Addr) sadb.Selector {
+		return sadb.Selector{From: a, To: a, Proto: 17, PortFrom: 1701, PortTo: 1701}
+	}
+	policies := func(n *Node, local, remote netip.Addr) {
+		for _, dir := range []sadb.Dir{sadb.Out, sadb.In} {
+			e := sadb.SPDEntry{Dir: dir, Action: sadb.Protect, Local: l2tp(local), Remote: l2tp(remote),
+				Templates: []sadb.Template{{Proto: sadb.ProtoESP, Mode: sadb.Transport, Level: sadb.Require}}}
+			if _, err := n.DB.SPDAdd(net.Now, e); err != nil && !errors.Is(err, sadb.ErrPolicyExists) {
+				t.Fatal(err)
+			}
+		}
+	}
+	policies(c, c.Addr, gw.Addr)
+	policies(gw, gw.Addr, seen.Addr())
 }
