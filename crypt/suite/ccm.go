@@ -52,7 +52,7 @@ func (c *ccm) Seal(dst, nonce, plaintext, aad []byte) []byte {
 // Open appends the plaintext to dst, which must have room and may be ciphertext[:0].
 func (c *ccm) Open(dst, nonce, ciphertext, aad []byte) ([]byte, error) {
 	end := len(ciphertext) - c.tag
-	if end < 0 {
+	if end < 0 || len(aad) > maxCCMAAD { // a peer's datagram may be longer than any header of ours
 		return nil, ErrICV
 	}
 	n := len(dst)

@@ -251,6 +251,17 @@ func TestT012WhatIKEMayHave(t *testing.T) {
 	}
 }
 
+// TestCCMLongHeader: a message whose header is longer than CCM's short form has room for is refused, not a panic.
+func TestCCMLongHeader(t *testing.T) {
+	box, err := NewBox(EncrAESCCM8, 128, IntegNone, secret.New(make([]byte, 19)), secret.Key{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := box.Open(make([]byte, maxCCMAAD+200), maxCCMAAD+1, nil, nil); err != ErrICV {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestMACAllocatesNothing(t *testing.T) {
 	for _, i := range []Integ{IntegHMACMD596, IntegAESXCBC96, IntegAESCMAC96, IntegAES256GMAC, IntegHMACSHA2512256} {
 		m, err := NewMAC(i, secret.New(make([]byte, i.KeyLen())))
