@@ -38,6 +38,8 @@ const (
 
 // Options is what a daemon is started with. The zero value of a field means its default.
 type Options struct {
+	// Keyed has SAs and policies go to an engine behind PF_KEY instead of one in this process; Device is not used then.
+	Keyed *KeyedOptions
 	Log *slog.Logger
 	// Listen limits the sockets to one local address; invalid: all addresses of both families.
 	Listen netip.Addr
@@ -114,7 +116,8 @@ type Daemon struct {
 	workers     *workers
 	sockets     *sockets
 	plane       *plane
-	kernel      *seam
+	kernel      ipsec
+	keyed       *keyed // the kernel, where it is behind PF_KEY; else nil
 	client      *client
 	traps       *traps
 	starter     *starter
@@ -154,6 +157,9 @@ type counters struct {
 // New opens the sockets and starts the daemon's goroutines. Connections are loaded afterwards.
 func New(opts Options) (*Daemon, error) {
 	opts.setDefaults()
+	if opts.Keyed != nil {
+		opts.Device = newNowhere()
+	}
 	if opts.Device == nil {
 		return nil, errors.New("device: none given")
 	}
@@ -176,8 +182,11 @@ func New(opts Options) (*Daemon, error) {
 	}
 	d.workers = newWorkers(ctx)
 	d.plane = newPlane(d, db)
-	d.kernel = newSeam(db, d.plane.kick, d.holders.release)
-	d.kernel.trapped = func(conn, child string) uint32 { return d.traps.reqid(conn, child) }
+	if err := d.openKernel(db); err != nil {
+		d.sockets.closeConns()
+		cancel()
+		return nil, err
+	}
 	d.client = newClient(d, opts.Host)
 	d.starter = newStarter(d, ctx)
 	d.traps = newTraps(d)
@@ -271,6 +280,9 @@ func (d *Daemon) Close() error {
 	err = errors.Join(err, d.plane.close())
 	if d.keys != nil {
 		d.keys.close()
+	}
+	if d.keyed != nil {
+		d.keyed.close()
 	}
 	d.hub.close()
 	d.loops.Wait()

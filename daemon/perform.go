@@ -5,6 +5,8 @@
 package daemon
 
 import (
+	"time"
+
 	"github.com/natterjack/natterjack/ike"
 )
 
@@ -19,7 +21,10 @@ func (s *shard) perform(e *entry, actions []ike.Action) {
 		case ike.Keepalive:
 			s.d.sockets.sendKeepalive(a.Path)
 		case ike.Probe:
-			if spi := s.d.kernel.inbound(e.unique, a.SPIOut); spi != 0 {
+			if s.d.keyed != nil {
+				// PF_KEY has no dummies; a keepalive holds the mapping all the same.
+				s.d.sockets.sendKeepalive(e.m.Status(time.Now()).Path)
+			} else if spi := s.d.kernel.inbound(e.unique, a.SPIOut); spi != 0 {
 				s.d.plane.probe(spi)
 			}
 		case ike.Ask:

@@ -25,6 +25,21 @@ import (
 // minWindow is the smallest replay window, in packets (RFC 4303, Section 3.4.3).
 const minWindow = 32
 
+// ipsec is the other side of the seam: the engine in this process (seam) or one behind PF_KEY (keyed). All methods are safe for
+// concurrent use.
+type ipsec interface {
+	// Ask answers Reserve, Install, Promote, Move, Remove and Query of the machine unique.
+	Ask(now time.Time, unique uint64, q ike.Question) ike.Answer
+	// RemoveAll removes everything that a machine has.
+	RemoveAll(unique uint64)
+	// forget drops what is known of a pair; owner, inbound, children and usage tell of pairs (see seam).
+	forget(spiIn uint32)
+	owner(spiIn uint32) uint64
+	inbound(unique uint64, spiOut uint32) uint32
+	children() int
+	usage(spiIn uint32) ike.Usage
+}
+
 // pair is a reservation or a pair of SAs, and whose it is.
 type pair struct {
 	unique        uint64

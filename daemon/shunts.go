@@ -127,6 +127,9 @@ func (d *Daemon) swap(list []swap) (undo func(), err error) {
 
 // shunt puts one policy in the place of another, first at the engine, then at the host.
 func (d *Daemon) shunt(conn string, from, to *ike.ChildConfig) error {
+	if d.keyed != nil && to != nil {
+		return fmt.Errorf("%s/%s: policies without SAs are for whoever runs the PF_KEY service (natterjack pfkey policy)", conn, to.Name)
+	}
 	if to == nil {
 		d.plane.shunts.remove(conn, from)
 		if err := d.client.shunt(conn, from, false); err != nil {

@@ -140,7 +140,7 @@ func (s *sockets) udp(a netip.Addr, port uint16, option string) (*udp.Conn, erro
 
 // openRaw opens what needs privileges and can be done without.
 func (s *sockets) openRaw(a netip.Addr) {
-	if s.d.opts.NoRawESP {
+	if s.d.opts.NoRawESP || s.d.opts.Keyed != nil {
 		return
 	}
 	conf := udp.Config{Local: netip.AddrPortFrom(a, 0), Mark: s.d.opts.Mark}
@@ -272,7 +272,12 @@ func kindOf(m natt.Mode) kind {
 }
 
 // rawESP reports whether ESP can travel as its own protocol from an address.
-func (s *sockets) rawESP(a netip.Addr) bool { return s.by[family(a)][kindESP] != nil }
+func (s *sockets) rawESP(a netip.Addr) bool {
+	if k := s.d.opts.Keyed; k != nil {
+		return k.RawESP
+	}
+	return s.by[family(a)][kindESP] != nil
+}
 
 // sendIKE queues one message by a path; it never waits.
 func (s *sockets) sendIKE(p ike.Path, b []byte) {

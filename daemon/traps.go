@@ -27,6 +27,9 @@ const (
 	trapFirst, trapLimit = 2 * time.Second, time.Minute
 )
 
+// errKeyedTrap: time does not mend it.
+var errKeyedTrap = errors.New("start_action = trap is not built over PF_KEY: it needs --ipsec engine")
+
 // trap is one policy in force.
 type trap struct {
 	conn, child   string
@@ -69,6 +72,9 @@ func (t *traps) reqid(conn, child string) uint32 {
 func (t *traps) put(ctx context.Context, conn *ike.Connection, child *ike.ChildConfig) error {
 	if child.Mode.Shunt() {
 		return fmt.Errorf("%s/%s: a policy that passes or drops is in force as long as it is loaded", conn.Name, child.Name)
+	}
+	if t.d.keyed != nil {
+		return fmt.Errorf("%s/%s: %w", conn.Name, child.Name, errKeyedTrap)
 	}
 	path, _, err := t.d.paths(ctx, conn, 0)
 	if err != nil {
@@ -181,7 +187,7 @@ func (t *traps) want(conn *ike.Connection, child *ike.ChildConfig) {
 				return
 			}
 			t.d.log.Warn("a trap policy is not in force", "connection", conn.Name, "child_sa", child.Name, "reason", err.Error())
-			if errors.Is(err, errNoRemote) || !sleep(ctx, pause) {
+			if errors.Is(err, errNoRemote) || errors.Is(err, errKeyedTrap) || !sleep(ctx, pause) {
 				return
 			}
 		}

@@ -346,7 +346,9 @@ func TestStats(t *testing.T) {
 	if diff := cmp.Diff([]string{"encryption", "integrity", "aead", "hasher", "prf", "xof", "kdf", "drbg", "dh", "rng", "nonce-gen"}, keysOf(algs)); diff != "" {
 		t.Error(diff)
 	}
-	if raw(algs.Sub("aead")) != "AES_GCM_16=natterjack CHACHA20_POLY1305=natterjack" {
+	want := "AES_GCM_16=natterjack AES_GCM_12=natterjack AES_CCM_16=natterjack AES_CCM_12=natterjack AES_CCM_8=natterjack " +
+		"CHACHA20_POLY1305=natterjack NULL_AES_GMAC=natterjack"
+	if raw(algs.Sub("aead")) != want {
 		t.Error(raw(algs.Sub("aead")))
 	}
 	n := b.call("get-counters", nil).Sub("counters").Sub(totalName)

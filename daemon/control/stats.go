@@ -88,9 +88,11 @@ func (c *Control) getAlgorithms(*call) *vici.Section {
 		}
 		s.SetSub(name, sec)
 	}
-	list("encryption", suite.EncrAESCBC)
-	list("integrity", suite.IntegHMACSHA196, suite.IntegHMACSHA2256128, suite.IntegHMACSHA2384192, suite.IntegHMACSHA2512256)
-	list("aead", suite.EncrAESGCM16, suite.EncrChaCha20Poly1305)
+	list("encryption", suite.EncrAESCBC, suite.EncrAESCTR, suite.EncrNULL)
+	list("integrity", suite.IntegHMACSHA196, suite.IntegHMACSHA2256128, suite.IntegHMACSHA225696, suite.IntegHMACSHA2384192,
+		suite.IntegHMACSHA2512256, suite.IntegAESXCBC96, suite.IntegAESCMAC96)
+	list("aead", suite.EncrAESGCM16, suite.EncrAESGCM12, suite.EncrAESCCM16, suite.EncrAESCCM12, suite.EncrAESCCM8,
+		suite.EncrChaCha20Poly1305, suite.EncrNullAESGMAC)
 	list("hasher", word("HASH_SHA1"), word("HASH_SHA2_256"), word("HASH_SHA2_384"), word("HASH_SHA2_512"), word("HASH_IDENTITY"))
 	list("prf", suite.PRFHMACSHA1, suite.PRFHMACSHA2256, suite.PRFHMACSHA2384, suite.PRFHMACSHA2512)
 	list("xof")

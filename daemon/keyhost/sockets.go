@@ -57,18 +57,16 @@ func (e *Engine) openRaw() {
 		for i, proto := range rawProtocols {
 			c := cfg
 			c.Header = proto == sadb.ProtoAH
-			conn, err := udp.OpenRaw(c, int(proto))
-			if err != nil {
-				e.warn("%v", err)
-				continue
+			if conn, err := udp.OpenRaw(c, int(proto)); err == nil {
+				e.raw[f][i] = conn
+			} else if i == 0 {
+				e.warn("%v: without it there is no ESP outside of UDP, no AH and no IPComp (IPv%d)", err, 4+2*f)
 			}
-			e.raw[f][i] = conn
 		}
-		shared, err := udp.OpenShared(cfg)
-		if err != nil {
-			e.warn("%v", err)
-		} else {
+		if shared, err := udp.OpenShared(cfg); err == nil {
 			e.shared[f] = shared
+		} else {
+			e.warn("%v: without it key daemons have no ESP in UDP on their ports (IPv%d)", err, 4+2*f)
 		}
 		if e.opts.Mark == 0 {
 			continue // without a mark, what leaves is routed into the device again

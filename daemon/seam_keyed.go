@@ -1,0 +1,328 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+// The seam over PF_KEY (RFC 2367): the same questions, put to an engine in another process by SADB messages. GETSPI reserves,
+// UPDATE and ADD install, X_SPDUPDATE adds policies, UPDATE with NEW_ADDRESS moves, DELETE removes, GET counts. The other
+// side is a privileged service of this host; what it says of SAs is believed, and what it says at the wrong moment ignored.
+//
+// PF_KEY has no standby: an outbound SA that must not be used yet (RFC 7296, Section 2.8) is added when the one that it
+// replaces stops to send.
+
+package daemon
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/natterjack/natterjack/ike"
+	"github.com/natterjack/natterjack/ipsec/sadb"
+	port "github.com/natterjack/natterjack/port/pfkey"
+	"github.com/natterjack/natterjack/wire/natt"
+	"github.com/natterjack/natterjack/wire/pfkey"
+)
+
+const (
+	// keyedLimit is how long an answer may take: the shard that asks waits for it.
+	keyedLimit = 2 * time.Second
+	// keyedPause lies between two tries to connect again.
+	keyedPause = 200 * time.Millisecond
+	// maxManualReqid is the largest reqid that KAME leaves to key daemons.
+	maxManualReqid = 0x3fff
+)
+
+// errNoService: the other side is away.
+var errNoService = errors.New("the PF_KEY service does not answer at the moment")
+
+// KeyedOptions say where the other side of the seam is.
+type KeyedOptions struct {
+	// Dial connects to it, in FreeBSD's dialect.
+	Dial func(context.Context) (*port.Conn, error)
+	// Bind has ESP in UDP that comes to a port of this daemon go to the engine.
+	Bind func(netip.AddrPort) error
+	// RawESP: the engine sends and receives IP protocols 50 and 51.
+	RawESP bool
+	Log    *slog.Logger
+}
+
+// nowhere is the device of a daemon whose engine is elsewhere: nothing comes out of it.
+type nowhere struct {
+	once   sync.Once
+	closed chan struct{}
+}
+
+func newNowhere() *nowhere { return &nowhere{closed: make(chan struct{})} }
+
+func (n *nowhere) Read([][]byte, []int, int) (int, error) { <-n.closed; return 0, os.ErrClosed }
+func (n *nowhere) Write(b [][]byte, _ int) (int, error)   { return len(b), nil }
+func (n *nowhere) Name() string                           { return "nowhere" }
+func (n *nowhere) MTU() int                               { return 1400 }
+func (n *nowhere) BatchSize() int                         { return 1 }
+func (n *nowhere) Close() error                           { n.once.Do(func() { close(n.closed) }); return nil }
+
+// openKernel makes the other side of the seam.
+func (d *Daemon) openKernel(db *sadb.DB) error {
+	if d.opts.Keyed == nil {
+		s := newSeam(db, d.plane.kick, d.holders.release)
+		s.trapped = func(conn, child string) uint32 { return d.traps.reqid(conn, child) }
+		d.kernel = s
+		return nil
+	}
+	o := *d.opts.Keyed
+	if o.Log == nil {
+		o.Log = d.log
+	}
+	k, err := newKeyed(o, d.notice, d.holders.release)
+	if err != nil {
+		return fmt.Errorf("PF_KEY: %w", err)
+	}
+	for _, sk := range d.sockets.list {
+		if sk.kind == kindNATT {
+			if err := o.Bind(sk.conn.LocalAddr()); err != nil {
+				k.close()
+				return fmt.Errorf("PF_KEY: ESP in UDP on %s: %w", sk.conn.LocalAddr(), err)
+			}
+		}
+	}
+	d.keyed, d.kernel = k, k
+	return nil
+}
+
+// keyed is safe for concurrent use.
+type keyed struct {
+	opts     KeyedOptions
+	notice   func(unique uint64, n ike.Notice) // zero: to all
+	released func(spiIn uint32)
+	next     atomic.Uint64
+	ctx      context.Context
+	cancel   context.CancelFunc
+	loops    sync.WaitGroup
+
+	mu       sync.Mutex // protects the rest
+	conn     *port.Conn // nil: away
+	seq      uint32
+	waiting  map[uint32]chan *pfkey.Message
+	pairs    map[uint32]*keyedPair
+	owned    map[uint64]map[uint32]*keyedPair
+	reqids   map[uint32]int // users
+	reqid    uint32         // the last one drawn
+	policies map[keyedPolicy][]*keyedPair
+}
+
+// keyedPair is a reservation or a pair of SAs.
+type keyedPair struct {
+	unique        uint64
+	spiIn, spiOut uint32
+	reqid         uint32
+	ah            bool
+	mode          ike.Mode
+	at            sadb.Endpoint
+	held          *pfkey.Message // the outbound SA, until the pair below stops to send
+	replaces      uint32
+	in, out       []keyedPolicy
+	noOut         bool // its outbound SA is gone
+	moving        sync.Mutex
+	last          ike.Usage // as of the last Query; its times are this host's
+}
+
+// newKeyed connects, or says why it cannot.
+func newKeyed(o KeyedOptions, notice func(uint64, ike.Notice), released func(uint32)) (*keyed, error) {
+	k := &keyed{opts: o, notice: notice, released: released, policies: map[keyedPolicy][]*keyedPair{}, reqids: map[uint32]int{}}
+	k.ctx, k.cancel = context.WithCancel(context.Background())
+	k.clear()
+	conn, err := k.connect()
+	if err != nil {
+		k.cancel()
+		return nil, err
+	}
+	k.loops.Go(func() { k.read(conn) })
+	return k, nil
+}
+
+// clear forgets everything: the other side has.
+func (k *keyed) clear() {
+	k.waiting, k.pairs, k.owned = map[uint32]chan *pfkey.Message{}, map[uint32]*keyedPair{}, map[uint64]map[uint32]*keyedPair{}
+	clear(k.policies)
+	clear(k.reqids)
+}
+
+// connect dials and registers: for what an engine tells, and as a daemon that moves its SAs itself.
+func (k *keyed) connect() (*port.Conn, error) {
+	ctx, cancel := context.WithTimeout(k.ctx, keyedLimit)
+	defer cancel()
+	conn, err := k.opts.Dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, kind := range []pfkey.SAType{pfkey.SATypeESP, pfkey.SATypeAH} {
+		m := &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeRegister, SAType: kind}, KMPrivate: conn.Codec().Private(pfkey.PrivateMoves)}
+		if _, err := conn.Request(ctx, m); err != nil {
+			conn.Close()
+			return nil, fmt.Errorf("REGISTER: %w", err)
+		}
+	}
+	k.mu.Lock()
+	k.conn = conn
+	k.mu.Unlock()
+	return conn, nil
+}
+
+// read hands answers to who waits and notices to machines. When the other side ends all SAs are gone, and it is looked for until
+// it is back.
+func (k *keyed) read(conn *port.Conn) {
+	for {
+		m, err := conn.Receive(k.ctx)
+		if err == nil {
+			k.take(m)
+			continue
+		}
+		if _, bad := errors.AsType[*pfkey.Error](err); bad {
+			continue
+		}
+		conn.Close()
+		k.mu.Lock()
+		k.conn = nil
+		gone := k.pairs
+		for _, w := range k.waiting {
+			close(w)
+		}
+		k.clear()
+		k.mu.Unlock()
+		if k.ctx.Err() != nil {
+			return
+		}
+		k.opts.Log.Error("the PF_KEY service is gone, and all SAs with it", "reason", err.Error(), "children", len(gone))
+		for spi := range gone {
+			k.released(spi)
+		}
+		if conn = k.again(); conn == nil {
+			return
+		}
+		k.opts.Log.Info("the PF_KEY service is back")
+		k.notice(0, ike.Lost{})
+	}
+}
+
+// again connects as soon as it can; nil: the daemon ends.
+func (k *keyed) again() *port.Conn {
+	for sleep(k.ctx, keyedPause) {
+		if conn, err := k.connect(); err == nil {
+			return conn
+		}
+	}
+	return nil
+}
+
+// close ends the connection. SAs have been removed before.
+func (k *keyed) close() {
+	k.cancel()
+	k.loops.Wait()
+}
+
+// take is one message from the other side.
+func (k *keyed) take(m *pfkey.Message) {
+	k.mu.Lock()
+	w := k.waiting[m.Seq]
+	if w != nil && m.PID == uint32(os.Getpid()) {
+		delete(k.waiting, m.Seq)
+		k.mu.Unlock()
+		w <- m
+		return
+	}
+	var p *keyedPair
+	var at sadb.Endpoint
+	if m.SA != nil {
+		if p = k.pairs[m.SA.SPI]; p == nil && m.Type == pfkey.TypeExpire && m.Dst != nil {
+			p = k.byOut(m.SA.SPI, m.Dst.Addr)
+		}
+	}
+	if p != nil {
+		at = p.at
+	}
+	k.mu.Unlock()
+	if p == nil {
+		return
+	}
+	switch m.Type {
+	case pfkey.TypeExpire:
+		k.notice(p.unique, ike.Expire{SPIIn: p.spiIn, Hard: m.LifetimeHard != nil})
+	case pfkey.TypeNewMapping:
+		if m.Dst == nil || m.NATDstPort == nil {
+			return
+		}
+		to := netip.AddrPortFrom(m.Dst.Addr, *m.NATDstPort)
+		k.notice(p.unique, ike.NewMapping{SPIIn: p.spiIn, From: at.Remote, To: to,
+			Path: ike.Path{Local: at.Local, Remote: to, Encap: natt.NonESP}})
+	}
+}
+
+func (k *keyed) byOut(spi uint32, dst netip.Addr) *keyedPair {
+	for _, p := range k.pairs {
+		if p.spiOut == spi && p.at.Remote.Addr() == dst {
+			return p
+		}
+	}
+	return nil
+}
+
+// request sends a message and waits for its answer.
+func (k *keyed) request(m *pfkey.Message) (*pfkey.Message, error) {
+	k.mu.Lock()
+	conn := k.conn
+	if conn == nil {
+		k.mu.Unlock()
+		return nil, errNoService
+	}
+	k.seq = max(k.seq+1, 1<<16) // below are the numbers of Conn.Request
+	m.Seq, m.PID = k.seq, uint32(os.Getpid())
+	w := make(chan *pfkey.Message, 1)
+	k.waiting[m.Seq] = w
+	k.mu.Unlock()
+	ctx, cancel := context.WithTimeout(k.ctx, keyedLimit)
+	defer cancel()
+	err := conn.Send(ctx, m)
+	if err == nil {
+		select {
+		case a, ok := <-w:
+			switch {
+			case !ok:
+				return nil, errNoService
+			case a.Errno != pfkey.OK:
+				return nil, fmt.Errorf("PF_KEY %s: %w", m.Type, a.Errno)
+			}
+			return a, nil
+		case <-ctx.Done():
+			err = errNoService
+		}
+	}
+	k.mu.Lock()
+	delete(k.waiting, m.Seq)
+	k.mu.Unlock()
+	return nil, err
+}
+
+// drawReqid is one that no pair has.
+func (k *keyed) drawReqid() (uint32, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.reqid == 0 {
+		var b [2]byte
+		if _, err := rand.Read(b[:]); err != nil {
+			return 0, err
+		}
+		k.reqid = uint32(binary.BigEndian.Uint16(b[:])) % maxManualReqid
+	}
+	for range maxManualReqid {
+		if k.reqid = k.reqid%maxManualReqid + 1; k.reqids[k.reqid] == 0 {
+			return k.reqid, nil
+		}
+	}
+	return 0, sadb.ErrNoSPI
+}

@@ -1,0 +1,176 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+//go:build unix
+
+package daemon
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/natterjack/natterjack/crypt/secret"
+	"github.com/natterjack/natterjack/crypt/suite"
+	"github.com/natterjack/natterjack/ike"
+	"github.com/natterjack/natterjack/ipsec/keysock"
+	"github.com/natterjack/natterjack/ipsec/sadb"
+	port "github.com/natterjack/natterjack/port/pfkey"
+	"github.com/natterjack/natterjack/wire/natt"
+	"github.com/natterjack/natterjack/wire/pfkey"
+)
+
+// service is a PF_KEY server with a database of its own.
+type service struct {
+	db  *sadb.DB
+	hub *port.Hub
+}
+
+func serve(t *testing.T, path string) *service {
+	t.Helper()
+	db, err := sadb.New(time.Now(), sadb.Config{Rand: rand.Reader, SPIPerDestination: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := port.Listen(path, port.Config{Dialect: pfkey.FreeBSD})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &service{db: db, hub: port.NewHub(keysock.New(db, keysock.Config{Order: binary.NativeEndian}), slog.New(slog.DiscardHandler))}
+	go s.hub.Serve(l)
+	return s
+}
+
+// sas are how many SAs the service has, policies how many policies.
+func (s *service) counts() (sas, policies int) {
+	for range s.db.SAs(0, false) {
+		sas++
+	}
+	return sas, len(s.db.SPDList())
+}
+
+type told struct {
+	unique uint64
+	n      ike.Notice
+}
+
+func keyedTo(t *testing.T, path string) (*keyed, chan told) {
+	t.Helper()
+	notices := make(chan told, 16)
+	k, err := newKeyed(KeyedOptions{Log: slog.New(slog.DiscardHandler), Dial: func(ctx context.Context) (*port.Conn, error) {
+		return port.Dial(ctx, path, pfkey.FreeBSD)
+	}}, func(u uint64, n ike.Notice) { notices <- told{u, n} }, func(uint32) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(k.close)
+	return k, notices
+}
+
+func keyedPath(remote string) ike.Path {
+	return ike.Path{Local: netip.MustParseAddrPort("192.0.2.1:4500"), Remote: netip.MustParseAddrPort(remote), Encap: natt.NonESP}
+}
+
+// keyedPut reserves and installs a child.
+func keyedPut(t *testing.T, k *keyed, unique uint64, reqid, spiOut uint32, change func(*ike.ChildSA)) ike.ChildSA {
+	t.Helper()
+	path := keyedPath("198.51.100.1:4500")
+	r, ok := k.Ask(time.Now(), unique, ike.Reserve{Local: path.Local.Addr(), Remote: path.Remote.Addr(), Reqid: reqid}).(ike.Reserved)
+	if !ok {
+		t.Fatal("no reservation")
+	}
+	key := make([]byte, 20)
+	_, _ = rand.Read(key)
+	c := ike.ChildSA{Name: "net", Unique: unique, ChildID: r.ChildID, Reqid: r.Reqid, SPIIn: r.SPI, SPIOut: spiOut, Path: path, Encap: true,
+		Suite: suite.ESP{Encr: suite.EncrAESGCM16, EncrBits: 128}, KeyIn: secret.New(key), KeyOut: secret.New(key),
+		TSLocal: prefix("10.1.0.0/16"), TSRemote: prefix("10.2.0.0/16"), Config: &ike.ChildConfig{Name: "net"}}
+	if change != nil {
+		change(&c)
+	}
+	if a := k.Ask(time.Now(), unique, ike.Install{Child: c}); a != (ike.Installed{}) {
+		t.Fatalf("install: %+v", a)
+	}
+	return c
+}
+
+// TestKeyedSeam: the questions of a machine over PF_KEY, and nothing left of it at the end.
+func TestKeyedSeam(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pfkey")
+	s := serve(t, path)
+	defer s.hub.Close()
+	k, _ := keyedTo(t, path)
+	expect := func(when string, sas, policies int) {
+		t.Helper()
+		if a, b := s.counts(); a != sas || b != policies {
+			t.Errorf("%s: %d SAs and %d policies, expected %d and %d", when, a, b, sas, policies)
+		}
+	}
+	old := keyedPut(t, k, 7, 0, 0xc0000001, nil)
+	expect("installed", 2, 2)
+	// The responder of a rekey goes on sending on the old SA until it goes.
+	fresh := keyedPut(t, k, 7, old.Reqid, 0xc0000002, func(c *ike.ChildSA) { c.Standby, c.Replaces = true, old.SPIIn })
+	expect("standby", 3, 2)
+	if k.owner(fresh.SPIIn) != 7 || k.inbound(7, 0xc0000002) != fresh.SPIIn || k.children() != 2 {
+		t.Error("the seam does not know its pairs")
+	}
+	if a := k.Ask(time.Now(), 7, ike.Move{SPIIn: fresh.SPIIn, Path: keyedPath("203.0.113.9:31000")}); a != (ike.Installed{}) {
+		t.Fatalf("move: %+v", a)
+	}
+	k.Ask(time.Now(), 7, ike.Remove{SPIIn: old.SPIIn, SPIOut: old.SPIOut, OnlyOut: true})
+	expect("the old one stops", 3, 2)
+	for _, sa := range s.db.SAs(0, false) {
+		if i, ok := sa.Info(); ok && i.SPI == 0xc0000002 && (i.Endpoint.Remote.Addr() != netip.MustParseAddr("203.0.113.9") || i.Endpoint.Remote.Port() != 31000) {
+			t.Errorf("the outbound SA goes to %s %d", i.Endpoint.Remote, i.Endpoint.Encap)
+		}
+	}
+	k.Ask(time.Now(), 7, ike.Remove{SPIIn: old.SPIIn, SPIOut: old.SPIOut})
+	expect("the old one is gone", 2, 2)
+	if _, ok := k.Ask(time.Now(), 7, ike.Query{SPIIn: fresh.SPIIn}).(ike.Usage); !ok {
+		t.Error("no counts")
+	}
+	// Another IKE SA with the same selectors has the policies; when it goes they are the first one's again.
+	other := keyedPut(t, k, 8, 0, 0xc0000003, nil)
+	expect("another machine", 4, 2)
+	k.RemoveAll(8)
+	expect("without it", 2, 2)
+	for _, p := range s.db.SPDList() {
+		if p.Templates[0].Reqid != fresh.Reqid {
+			t.Errorf("policy %d is for reqid %d, expected %d", p.ID, p.Templates[0].Reqid, fresh.Reqid)
+		}
+	}
+	if a, ok := k.Ask(time.Now(), 9, ike.Install{Child: other}).(ike.Failed); !ok || a.Refusal != ike.RefusalTemporary {
+		t.Errorf("an install without a reservation: %+v", a)
+	}
+	k.RemoveAll(7)
+	expect("at the end", 0, 0)
+	if k.children() != 0 || len(k.reqids)+len(k.policies)+len(k.pairs)+len(k.owned) != 0 {
+		t.Error("the seam keeps something")
+	}
+}
+
+// TestKeyedLost: when the service restarts all SAs are gone; machines are told when it is back, and it serves again.
+func TestKeyedLost(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pfkey")
+	s := serve(t, path)
+	k, notices := keyedTo(t, path)
+	keyedPut(t, k, 7, 0, 0xc0000001, nil)
+	s.hub.Close()
+	s = serve(t, path)
+	defer s.hub.Close()
+	select {
+	case n := <-notices:
+		if n != (told{0, ike.Lost{}}) {
+			t.Errorf("told %+v", n)
+		}
+	case <-time.After(5 * time.Second):
+		t.Fatal("nobody was told")
+	}
+	if k.children() != 0 {
+		t.Error("children are there still")
+	}
+	keyedPut(t, k, 7, 0, 0xc0000001, nil)
+}
