@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -316,4 +317,45 @@ func TestNothingOfAnothers(t *testing.T) {
 			},
 		})
 	})
+}
+
+// TestClientsConcurrent: readers, senders and a key daemon at once; for the race detector, and nothing is another's.
+func TestClientsConcurrent(t *testing.T) {
+	h := newHouse(t, time.Unix(1_800_000_000, 0))
+	const clients, rounds = 6, 40
+	var up [clients][]Datagram
+	owners := map[uint32]int{}
+	for i := range clients {
+		c := h.move()
+		for spi := range c.own {
+			owners[spi] = i
+		}
+		for range rounds {
+			up[i] = append(up[i], cross(c.seal(h.now, packet(natted.client.Addr(), natted.gateway.Addr(), 17, udpOf(1701, 1701, 4))), c.s, true)...)
+		}
+	}
+	var wg sync.WaitGroup
+	for i := range clients {
+		wg.Go(func() {
+			in, out := h.gw.e.NewInbound(), h.gw.e.NewOutbound()
+			for k, d := range up[i] {
+				got := in.Open(h.now, []Datagram{d})
+				if len(got.Packets) == 0 {
+					continue // its SA is gone
+				}
+				port := binary.BigEndian.Uint16(got.Packets[0][Headroom+20:])
+				p := append(make([]byte, Headroom), packet(natted.gateway.Addr(), natted.outside.Addr(), 17, udpOf(1701, port, 4))...)
+				sent := out.Seal(h.now, [][]byte{p}, []int{len(p) - Headroom}, Headroom)
+				for _, g := range sent.Datagrams {
+					if who := owners[binary.BigEndian.Uint32(g.Buf)]; who != i {
+						t.Errorf("what was for client %d went on the SA of %d", i, who)
+					}
+				}
+				if k == rounds/2 && i%2 == 1 {
+					h.gw.db.Remove(h.now, h.clients[i].spiGW, false)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

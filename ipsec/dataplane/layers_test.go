@@ -380,3 +380,36 @@ func TestT094Single(t *testing.T) {
 		t.Error("IPComp without ESP was delivered")
 	}
 }
+
+// TestLayersNoAllocation: AH, IPComp and bundles, batch in to batch out.
+func TestLayersNoAllocation(t *testing.T) {
+	const tr = sadb.Transport
+	for name, templates := range map[string][]sadb.Template{
+		"ah":            {tmpl(51, tr, sadb.Require)},
+		"ipcomp esp ah": {tmpl(108, tr, sadb.Use), tmpl(50, tr, sadb.Require), tmpl(51, tr, sadb.Require)},
+	} {
+		d := newDuo(t, plain)
+		for i, x := range templates {
+			d.sa(x.Proto, x.Mode, uint32(0x1000+16*i))
+		}
+		d.policy(host(plain.client.Addr()), host(plain.gateway.Addr()), templates...)
+		var bufs [][]byte
+		var sizes []int
+		for i := range BatchSize {
+			p := relength(packet(plain.client.Addr(), plain.gateway.Addr(), 17, append(udpOf(uint16(i), 2, 0), make([]byte, 500)...)), 500)
+			bufs, sizes = append(bufs, append(make([]byte, Headroom), p...)), append(sizes, len(p))
+		}
+		var grams [maxDatagrams]Datagram
+		memory := make([]byte, 1<<20)
+		run := func() {
+			n := received(grams[:], memory, d.a.out.Seal(d.now, bufs, sizes, Headroom).Datagrams)
+			if got := d.b.in.Open(d.now, grams[:n]); len(got.Packets) != BatchSize {
+				t.Fatalf("%s: %d packets; %v %v", name, len(got.Packets), d.a.e.Counters(), d.b.e.Counters())
+			}
+		}
+		run()
+		if n := testing.AllocsPerRun(20, run); n != 0 {
+			t.Errorf("%s: %v allocations for a batch of %d packets", name, n, BatchSize)
+		}
+	}
+}
