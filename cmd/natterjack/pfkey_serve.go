@@ -125,7 +125,7 @@ func (f *engineFlags) start(stderr io.Writer) (e *engine, err error) {
 	if e.plane, err = openDataPlane(o, f.state, e.log); err != nil {
 		return nil, err
 	}
-	ko := keyhost.Options{Device: e.plane.device, NoRaw: e.plane.host == nil, Log: e.log}
+	ko := keyhost.Options{Device: e.plane.device, Log: e.log}
 	if h := e.plane.host; h != nil {
 		ko.Host, ko.Mark = h, h.Mark()
 	}
