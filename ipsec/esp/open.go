@@ -53,6 +53,11 @@ func NewOpener(spi uint32, s suite.ESP, keyE, keyA secret.Key, window int) (*Ope
 	return &Opener{spi: spi, esn: s.ESN, box: *box, window: *w, head: HeaderLen + box.IVLen(), icv: box.ICVLen(), align: max(box.Align(), wordLen)}, nil
 }
 
+// Touch is what Sealer.Touch is, for Open.
+func (o *Opener) Touch() uint64 {
+	return uint64(o.align) + uint64(o.spi) + uint64(o.window.Size()) + o.box.Touch()
+}
+
 // Head is how many octets a packet has in front of its payload.
 func (o *Opener) Head() int { return o.head }
 

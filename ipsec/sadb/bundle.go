@@ -37,9 +37,10 @@ type held struct {
 // finds both in one piece of memory. It is used once in the life of a bundle.
 type road struct {
 	taken  bool // under db.mu
-	policy policy
-	rule   rule
+	host   host
 	leaf   leaf
+	rule   rule
+	policy policy
 	rules  [1]*rule
 	placed [1]placed
 }
@@ -50,6 +51,7 @@ func (b *bundle) policyOf(local, remote []span) *policy {
 	if !b.road.taken && len(local) == 1 && len(remote) == 1 && remote[0].from == remote[0].to {
 		q = &b.road.policy
 		b.road.taken = true
+		b.road.host.near = b
 		b.road.rules[0] = &b.road.rule
 		b.road.leaf.rules = b.road.rules[:]
 		q.rules, q.lies = b.road.placed[:0], &b.road

@@ -58,6 +58,7 @@ type DB struct {
 	sad      [shards]shard    // single SAs
 	sets     [shards]setShard // of single SAs
 	singles  atomic.Int64     // how many there are, reservations too
+	pairs    atomic.Int64     // how many there are: live, for who has no lock
 
 	heldDropped atomic.Uint64
 	anyHeld     atomic.Bool

@@ -1,12 +1,16 @@
 // Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
 
-// The rules of single addresses: what a gateway has one of for every client. They are in maps, in shards with a lock each, so that
-// one client more costs the same among a hundred thousand; a table of prefixes would copy the neighbours. Addresses in packets
-// are anybody's: each costs one look-up.
+// The rules of single addresses: what a gateway has one of for every client. They are in a hash table, so that one client more costs
+// the same among a hundred thousand; a table of prefixes would copy the neighbours. Readers take no lock: a packet's look-up
+// is loads alone, which a processor does for many packets at once (see Warm). Addresses in packets are anybody's, those in the
+// table the operator's or leased by him.
 
 package sadb
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // hostKey is one remote address in a class.
 type hostKey struct {
@@ -15,47 +19,122 @@ type hostKey struct {
 	class class
 }
 
-// hostShard is the rules of some addresses.
-type hostShard struct {
-	mu     sync.RWMutex // protects leaves; changed under db.mu too
-	leaves map[hostKey]*leaf
-	_      [32]byte // a shard to a cache line
+// hash spreads keys; who can choose the addresses of policies is believed not to want his own look-ups slow.
+func (k *hostKey) hash() uint64 {
+	x := k.addr.Lo ^ k.addr.Hi*0xff51afd7ed558ccd ^ uint64(k.class)<<56
+	x *= 0x9e3779b97f4a7c15
+	return x ^ x>>32
 }
 
-// hosts is the rules of single addresses, and how many classes have any.
+// host is the rules of an address. It is put into the table once and never again after it was taken out.
+type host struct {
+	key  hostKey
+	leaf atomic.Pointer[leaf]
+	next atomic.Pointer[host]
+	near *bundle // whose road it is in; nil: in none
+}
+
+const firstHosts = 64
+
+// hosts is a table of chains. Changes are under db.mu and mu.
 type hosts struct {
-	shards [shards]hostShard
+	mu      sync.Mutex    // held while the table grows
+	epoch   atomic.Uint32 // odd while the table grows
+	buckets atomic.Pointer[[]atomic.Pointer[host]]
+	n       int
 }
 
 func newHosts() *hosts {
 	h := &hosts{}
-	for i := range h.shards {
-		h.shards[i].leaves = map[hostKey]*leaf{}
-	}
+	b := make([]atomic.Pointer[host], firstHosts)
+	h.buckets.Store(&b)
 	return h
 }
 
-func (h *hosts) shard(k *hostKey) *hostShard {
-	x := k.addr.Lo ^ k.addr.Hi*31 ^ uint64(k.class)<<56
-	return &h.shards[x*0x9e3779b97f4a7c15>>58]
+func (h *hosts) bucket(k *hostKey) *atomic.Pointer[host] {
+	b := *h.buckets.Load()
+	return &b[k.hash()&uint64(len(b)-1)]
 }
 
-// at is the rules of an address; nil: it has none.
-func (h *hosts) at(k hostKey) *leaf {
-	s := h.shard(&k)
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.leaves[k]
-}
-
-// set replaces the rules of an address; nil takes them away. Under db.mu.
-func (h *hosts) set(k hostKey, l *leaf) {
-	s := h.shard(&k)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if l == nil {
-		delete(s.leaves, k)
-	} else {
-		s.leaves[k] = l
+// find follows the chain of a key.
+func (h *hosts) find(k *hostKey) *host {
+	x := h.bucket(k).Load()
+	for x != nil && x.key != *k {
+		x = x.next.Load()
 	}
+	return x
+}
+
+// at is the rules of an address; nil: it has none. While the table grows a chain may seem to end too soon: then the answer
+// waits until it has grown.
+func (h *hosts) at(k hostKey) *leaf {
+	epoch := h.epoch.Load()
+	x := h.find(&k)
+	if x == nil && (epoch&1 != 0 || h.epoch.Load() != epoch) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		x = h.find(&k)
+	}
+	if x == nil {
+		return nil
+	}
+	return x.leaf.Load()
+}
+
+// set replaces the rules of an address; nil takes them away. fresh, if not nil, is memory for an address that is new. Under
+// db.mu.
+func (h *hosts) set(k hostKey, l *leaf, fresh *host) {
+	x := h.find(&k)
+	switch {
+	case x != nil && l != nil:
+		x.leaf.Store(l)
+	case x != nil:
+		h.remove(x)
+	case l != nil:
+		if fresh == nil {
+			fresh = &host{}
+		}
+		h.insert(fresh, k, l)
+	}
+}
+
+func (h *hosts) insert(x *host, k hostKey, l *leaf) {
+	if h.n++; h.n > len(*h.buckets.Load()) {
+		h.grow()
+	}
+	x.key = k
+	x.leaf.Store(l)
+	b := h.bucket(&k)
+	x.next.Store(b.Load())
+	b.Store(x)
+}
+
+// remove takes an address out; a reader that stands on it goes on to what was behind it.
+func (h *hosts) remove(x *host) {
+	h.n--
+	at := h.bucket(&x.key)
+	for at.Load() != x {
+		at = &at.Load().next
+	}
+	at.Store(x.next.Load())
+}
+
+// grow doubles the table. Its addresses change chains one by one, never in a circle.
+func (h *hosts) grow() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.epoch.Add(1)
+	old := *h.buckets.Load()
+	b := make([]atomic.Pointer[host], 2*len(old))
+	for i := range old {
+		for x := old[i].Load(); x != nil; {
+			next := x.next.Load()
+			to := &b[x.key.hash()&uint64(len(b)-1)]
+			x.next.Store(to.Load())
+			to.Store(x)
+			x = next
+		}
+	}
+	h.buckets.Store(&b)
+	h.epoch.Add(1)
 }

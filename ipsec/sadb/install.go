@@ -41,6 +41,7 @@ func (db *DB) Install(now time.Time, c Child) error {
 	p.settle(c.Endpoint)
 	db.linkOut(&p.Sender)
 	db.live++
+	db.pairs.Store(int64(db.live))
 	db.room(1)
 	p.schedule(at)
 	db.timers.stop(&p.bundle.timer)
@@ -199,6 +200,7 @@ func (db *DB) Remove(now time.Time, spiIn uint32, onlyOut bool) Usage {
 	db.timers.stop(&p.timer)
 	db.retire(spiIn, at)
 	db.live--
+	db.pairs.Store(int64(db.live))
 	db.leave(p.endpoint.Load())
 	db.room(-1)
 	db.unref(p.bundle)

@@ -10,6 +10,8 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/natterjack/natterjack/crypt/secret"
@@ -86,6 +88,101 @@ func roundTrip(t testing.TB, db *DB, i int, buf []byte) {
 	}
 }
 
+// warmer picks clients in random order, in batches as the data plane has them.
+type warmer struct {
+	batch [MaxWarm]int
+	at    int
+	to    [MaxWarm]Remote
+	spis  [MaxWarm]uint32
+	warm  Warm
+}
+
+func (w *warmer) next(db *DB, n int) int {
+	if w.at = (w.at + 1) % MaxWarm; w.at != 0 {
+		return w.batch[w.at]
+	}
+	for i := range w.batch {
+		w.batch[i] = rand.IntN(n)
+		w.to[i] = Remote{Addr: ipOf(inner(w.batch[i]))}
+	}
+	if db.Crowded() {
+		w.warm.Sealing(db, w.to[:])
+		for i, p := range w.warm.pairs { // what would arrive
+			w.spis[i] = p.spiIn
+		}
+		w.warm.Opening(db, w.spis[:])
+	}
+	return w.batch[0]
+}
+
+// TestWarm: what is warmed is what will be used, and nothing is allocated; strangers find nothing.
+func TestWarm(t *testing.T) {
+	db := newDB(t, 0)
+	key := secret.New([]byte(gcmKey))
+	for i := range crowd {
+		if db.Crowded() {
+			t.Fatal("too early")
+		}
+		warrior(t, db, i, key)
+	}
+	if !db.Crowded() {
+		t.Fatal("not crowded")
+	}
+	var w Warm
+	list := []Remote{{Addr: ipOf(inner(7))}, {Addr: ipOf(outer(1))}, {Addr: IP{Lo: 1, Hi: 2}, V6: true}, {Addr: ipOf(inner(crowd - 1))}}
+	w.Sealing(db, list)
+	for i, want := range []netip.Addr{outer(7), {}, {}, outer(crowd - 1)} {
+		if got := w.pairs[i]; got == nil != !want.IsValid() || got != nil && got.Endpoint().Remote.Addr() != want {
+			t.Errorf("%d: %v", i, got)
+		}
+	}
+	w.Opening(db, []uint32{w.pairs[0].spiIn, 0, 0xffffffff})
+	w.Opening(db, make([]uint32, 2*MaxWarm))
+	if n := testing.AllocsPerRun(10, func() { w.Sealing(db, list) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestHostsGrow: readers find every address while the table grows and shrinks.
+func TestHostsGrow(t *testing.T) {
+	db := newDB(t, 0)
+	add := func(i int) PolicyID {
+		id, err := db.AddPolicy(Policy{Action: Discard, Local: []Selector{sel("0.0.0.0/0")}, Remote: []Selector{{From: inner(i), To: inner(i), PortTo: 65535}}})
+		if err != nil {
+			t.Error(err)
+		}
+		return id
+	}
+	const fixed, more = 50, 3000
+	for i := range fixed {
+		add(i)
+	}
+	var all sync.WaitGroup
+	var stop atomic.Bool
+	all.Go(func() {
+		for i := 0; !stop.Load(); i++ {
+			f := Flow{Remote: ipOf(inner(i % fixed)), Proto: 6, Ports: HavePorts}
+			if m, _ := db.Match(&f); m.Action != Discard {
+				t.Errorf("address %d is not found", i%fixed)
+				return
+			}
+		}
+	})
+	var ids []PolicyID
+	for i := range more {
+		ids = append(ids, add(fixed+i))
+	}
+	for _, id := range ids {
+		db.RemovePolicy(id)
+	}
+	stop.Store(true)
+	all.Wait()
+	f := Flow{Remote: ipOf(inner(fixed + 1)), Proto: 6, Ports: HavePorts}
+	if m, _ := db.Match(&f); m.Action != 0 || db.spd.Load().hosts.n != fixed {
+		t.Error("something is left")
+	}
+}
+
 func BenchmarkPairs(b *testing.B) {
 	for _, n := range counts {
 		before := inUse()
@@ -98,8 +195,9 @@ func BenchmarkPairs(b *testing.B) {
 		b.Run(fmt.Sprintf("packet/%d", n), func(b *testing.B) {
 			b.ReportAllocs()
 			buf := make([]byte, 256)
+			var w warmer
 			for b.Loop() {
-				roundTrip(b, db, rand.IntN(n), buf)
+				roundTrip(b, db, w.next(db, n), buf)
 			}
 			b.ReportMetric(float64(octets), "octets/pair")
 		})

@@ -185,18 +185,22 @@ func (r *root) without(p *policy) *root {
 
 // edit takes the rules of a policy out of a prefix, puts one in, or both.
 func (r *root) edit(c class, pfx netip.Prefix, out *policy, in *rule) {
-	host := pfx.IsSingleIP()
+	one := pfx.IsSingleIP()
 	k := hostKey{class: c, v6: pfx.Addr().Is6(), addr: ipOf(pfx.Addr())}
 	var old *leaf
-	if host {
+	if one {
 		old = r.hosts.at(k)
 	} else {
 		old, _ = r.tables[c].Get(pfx)
 	}
 	l := old.edited(out, in)
 	switch {
-	case host:
-		r.hosts.set(k, l)
+	case one:
+		var fresh *host
+		if in != nil && in.p.lies != nil {
+			fresh = &in.p.lies.host
+		}
+		r.hosts.set(k, l, fresh)
 		r.single[c] += l.len() - old.len()
 	case l != nil:
 		r.tables[c] = r.tables[c].InsertPersist(pfx, l)
