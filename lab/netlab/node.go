@@ -37,7 +37,7 @@ const (
 )
 
 // plugins are charon's; kernel-libipsec must precede kernel-netlink, which stays for addresses and routes.
-const plugins = "random nonce openssl aes sha1 sha2 hmac gcm kdf chapoly curve25519 gmp mgf1 pem pkcs1 pkcs8 x509 pubkey " +
+const plugins = "random nonce openssl aes sha1 sha2 hmac gcm kdf chapoly ccm ctr xcbc cmac curve25519 gmp mgf1 pem pkcs1 pkcs8 x509 pubkey " +
 	"constraints kernel-libipsec kernel-netlink socket-default vici updown"
 
 // Node is a running daemon.
@@ -46,6 +46,7 @@ type Node struct {
 	Kind   Kind
 	Config Config
 	Proc   *Process
+	engine *Process // of pfkey serve, if that is asked for
 
 	lab *Lab
 	dir string
@@ -181,6 +182,10 @@ func (n *Node) Launch() {
 		if !n.Config.Bare {
 			args = append(args, "--swanctl", n.dir)
 		}
+		if Keyed() {
+			n.serveKeys()
+			args = append(args, "--ipsec", "pfkey:"+n.keys())
+		}
 		n.Proc = n.Start("natterjack", nil, args...)
 	}
 	n.lab.Eventually(startLimit, string(n.Kind)+" answers", func() (bool, string) {
@@ -193,6 +198,28 @@ func (n *Node) Launch() {
 	if n.Kind == StrongSwan || n.Config.Bare {
 		n.Swanctl("--load-all", "--noprompt")
 	}
+}
+
+// Keyed reports whether our daemons have their engine behind PF_KEY: LAB_IPSEC=pfkey.
+func Keyed() bool { return os.Getenv("LAB_IPSEC") == "pfkey" }
+
+// keys is the path of the engine's PF_KEY socket.
+func (n *Node) keys() string { return filepath.Join(n.lab.Dir, n.Role+".pfkey") }
+
+// serveKeys starts the engine of a daemon that has none, unless it runs.
+func (n *Node) serveKeys() {
+	n.lab.Helper()
+	if n.engine != nil && !n.engine.Ended() {
+		return
+	}
+	n.engine = n.Start("pfkey-serve", nil, n.lab.Binary(), "pfkey", "serve", "--pfkey", n.keys()+"=freebsd", "--state", n.state()+"-keys")
+	n.lab.Eventually(startLimit, "the PF_KEY service listens", func() (bool, string) {
+		if n.engine.Ended() {
+			n.lab.Fatalf("%s pfkey serve ended: %v\n%s", n.Role, n.engine.err, tail(n.engine.Log(), 30))
+		}
+		_, err := os.Stat(n.keys() + ".ports")
+		return err == nil, fmt.Sprint(err)
+	})
 }
 
 // Swanctl runs Debian's swanctl against the daemon; its failure is the test's.

@@ -28,6 +28,12 @@ func TestSuites(t *testing.T) {
 		{"aes256-sha512-ecp256", "aes256-sha512", []string{"HMAC_SHA2_512_256", "ECP_256"}},
 		{"aes256gcm16-prfsha512-ecp384", "aes256gcm16", []string{"AES_GCM_16", "PRF_HMAC_SHA2_512", "ECP_384"}},
 		{"chacha20poly1305-prfsha256-x25519", "chacha20poly1305", []string{"CHACHA20_POLY1305", "CURVE_25519"}},
+		{"aes128ccm16-prfsha256-x25519", "aes128ccm16", []string{"AES_CCM_16"}}, // RFC 5282, RFC 4309
+		{"aes256ccm8-prfsha384-ecp384", "aes256ccm8", []string{"AES_CCM_8"}},
+		{"aes192ccm12-prfsha256-x25519", "aes128gcm12", []string{"AES_CCM_12", "AES_GCM_12"}},
+		{"aes128-aesxcbc-prfsha256-x25519", "aes128-aesxcbc", []string{"AES_XCBC_96"}}, // RFC 3566
+		{"aes256-aescmac-prfsha256-ecp256", "aes256-aescmac", []string{"AES_CMAC_96"}}, // RFC 4494
+		{"aes128-sha256-prfsha256-x25519", "aes128ctr-sha256", []string{"AES_CTR"}},    // RFC 3686
 		{"default", "default", nil},
 	}
 	for _, p := range all() {
