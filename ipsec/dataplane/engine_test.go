@@ -312,3 +312,18 @@ func TestTwoClients(t *testing.T) {
 	}
 	gw.count(InSelectors, 2)
 }
+
+// TestNoIV: with NULL encryption a packet begins closer to its datagram's beginning than a device wants room in front of it.
+func TestNoIV(t *testing.T) {
+	for _, integ := range []suite.Integ{suite.IntegHMACSHA196, suite.IntegHMACSHA2256128} {
+		w := newWorld(t, suite.ESP{Encr: suite.EncrNULL, Integ: integ}, nil)
+		w.alive()
+		for _, n := range []int{0, 1, 2, 3, 4, 1000} {
+			p := ipv4("10.1.0.5", "10.2.0.7", protoUDP, udpOf(1, 2, n))
+			got := w.b.in.Open(w.now, arrive(w.a.seal(w.now, p)))
+			if len(got.Packets) != 1 || !bytes.Equal(got.Packets[0][Headroom:], p) {
+				t.Errorf("%v, %d octets: %x", integ, n, got.Packets)
+			}
+		}
+	}
+}

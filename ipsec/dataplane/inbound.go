@@ -61,6 +61,8 @@ type Inbound struct {
 	got     Received
 	joins   joins
 	chunks  chunks
+	spis    [BatchSize]uint32
+	warmth  sadb.Warm
 }
 
 // NewInbound makes the inbound half for one goroutine.
@@ -73,6 +75,9 @@ func (in *Inbound) Open(now time.Time, msgs []Datagram) *Received {
 	in.got = Received{Packets: in.packets[:0], IKE: in.ike[:0]}
 	in.joins.begin()
 	in.chunks.begin()
+	if in.e.db.Crowded() {
+		in.warm(msgs)
+	}
 	for i := range msgs {
 		m := &msgs[i]
 		if i >= BatchSize {

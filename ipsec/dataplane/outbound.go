@@ -93,6 +93,8 @@ type Outbound struct {
 	in      inner
 	bundle  sadb.Bundle
 	to      target
+	remotes [BatchSize]sadb.Remote
+	warmth  sadb.Warm
 	layers  layers
 }
 
@@ -115,6 +117,9 @@ func (e *Engine) NewOutbound() *Outbound { return &Outbound{e: e, arena: make([]
 // them. The packets are not kept; their octets are changed only where an MSS is clamped or a port given back to a client.
 func (o *Outbound) Seal(now time.Time, bufs [][]byte, sizes []int, offset int) *Sent {
 	o.begin(now)
+	if o.e.db.Crowded() {
+		o.warm(bufs, sizes, offset)
+	}
 	for i, n := range sizes[:min(len(sizes), len(bufs))] {
 		if i == BatchSize {
 			o.n[OutNoRoom] += uint64(min(len(sizes), len(bufs)) - i)
