@@ -22,6 +22,8 @@ const (
 	keyBuffer = 4 << 20
 	// keyMessage is longer than every message.
 	keyMessage = 1 << 17
+	// resetSocket is no name of a caller's.
+	resetSocket = "reset"
 )
 
 // KeyWrite is a message to write to an AF_KEY socket, which is opened by its name at first use; without octets nothing is written.
@@ -87,20 +89,45 @@ func (a *Agent) KeyStep(w KeyWrite, r *KeyRead) error {
 			if err != nil {
 				break
 			}
+			if name == resetSocket {
+				continue
+			}
 			r.Received[name] = append(r.Received[name], slices.Clone(buf[:n]))
 		}
 	}
 	return nil
 }
 
-// KeyClose closes a socket; the empty name closes all.
+// KeyClose closes a socket.
 func (a *Agent) KeyClose(name string, _ *struct{}) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for n, fd := range a.keys {
-		if name == "" || n == name {
-			_ = unix.Close(fd)
-			delete(a.keys, n)
+	fd, ok := a.keys[name]
+	if !ok {
+		return fmt.Errorf("AF_KEY socket %q: not open", name)
+	}
+	delete(a.keys, name)
+	return unix.Close(fd)
+}
+
+// KeyReset closes all sockets and writes the messages, which are to flush the tables, to one that stays open for the next reset. A closing
+// socket leaves the kernel's list at once but waits for a grace period, which nobody else has to.
+func (a *Agent) KeyReset(messages [][]byte, _ *struct{}) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for name, fd := range a.keys {
+		if name != resetSocket {
+			delete(a.keys, name)
+			go unix.Close(fd)
+		}
+	}
+	fd, err := a.key(resetSocket)
+	if err != nil {
+		return err
+	}
+	for _, m := range messages {
+		if _, err := unix.Write(fd, m); err != nil {
+			return err
 		}
 	}
 	return nil
