@@ -40,7 +40,7 @@ const (
 type Options struct {
 	// Keyed has SAs and policies go to an engine behind PF_KEY instead of one in this process; Device is not used then.
 	Keyed *KeyedOptions
-	Log *slog.Logger
+	Log   *slog.Logger
 	// Listen limits the sockets to one local address; invalid: all addresses of both families.
 	Listen netip.Addr
 	// Port and PortNATT are the UDP ports of IKE (500 and 4500).

@@ -88,6 +88,14 @@ func openNetstack(o config.DaemonOptions, why string) (*dataPlane, error) {
 	return &dataPlane{mode: "netstack", why: why, device: dev}, nil
 }
 
+// name is the device's.
+func (p *dataPlane) name() string {
+	if p.device == nil {
+		return "none"
+	}
+	return p.device.Name()
+}
+
 // close closes what the daemon has not.
 func (p *dataPlane) close() error {
 	var errs []error
@@ -95,7 +103,9 @@ func (p *dataPlane) close() error {
 		if p.host != nil {
 			errs = append(errs, p.host.Close())
 		}
-		errs = append(errs, p.device.Close())
+		if p.device != nil {
+			errs = append(errs, p.device.Close())
+		}
 	}
 	if p.journal != nil {
 		errs = append(errs, p.journal.Close())

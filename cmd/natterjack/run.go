@@ -23,6 +23,8 @@ type runFlags struct {
 	src                                         source
 	vici, dataPlane, logLevel, logFormat, state string
 	pfkey                                       []string
+	ipsec                                       string
+	keyedPath                                   string // of ipsec; empty: the engine in this process
 }
 
 // choices are the values of flags that have few, the default first.
@@ -65,6 +67,7 @@ a privilege too: daemon { port = … port_nat_t = … } chooses others.`,
 	choice(cmd, &f.logLevel, "log-level", "the least level that is logged", logLevels)
 	choice(cmd, &f.logFormat, "log-format", "the form of the log", logFormats)
 	cmd.Flags().StringArrayVar(&f.pfkey, "pfkey", nil, "serve PF_KEY on this daemon's engine at `SOCKET[=freebsd|netbsd|linux]`; may be repeated")
+	cmd.Flags().StringVar(&f.ipsec, "ipsec", "", "who does IPsec: `engine`, the one in this process, or pfkey:PATH, one behind PF_KEY (natterjack pfkey serve --pfkey PATH=freebsd) (default engine)")
 	stateFlag(cmd, &f.state)
 	return cmd
 }
@@ -84,6 +87,18 @@ func (f *runFlags) check() error {
 		if c.value != "" && !slices.Contains(c.values, c.value) {
 			return usagef("--%s: expected %s, found %q", c.name, strings.Join(c.values, ", "), c.value)
 		}
+	}
+	switch path, found := strings.CutPrefix(f.ipsec, "pfkey:"); {
+	case found:
+		var err error
+		if f.keyedPath, err = parseKeyedPath(path); err != nil {
+			return usagef("--ipsec: %v", err)
+		}
+		if len(f.pfkey) > 0 || f.dataPlane != "" {
+			return usagef("--ipsec pfkey: --pfkey and --data-plane are for an engine in this process")
+		}
+	case f.ipsec != "" && f.ipsec != "engine":
+		return usagef("--ipsec: expected engine or pfkey:PATH, found %q", f.ipsec)
 	}
 	if f.vici = strings.TrimPrefix(f.vici, "unix://"); strings.Contains(f.vici, "://") {
 		return usagef("--vici: expected PATH or unix://PATH, found %q", f.vici)

@@ -32,6 +32,7 @@ type service struct {
 	listener *port.Listener
 	server   *port.Server
 	plane    *dataPlane
+	keyed    *keyedEngine // nil: the engine is in this process
 	keylog   *daemon.FileKeyLog
 	d        *daemon.Daemon
 	keys     *keyhost.Server // nil: no PF_KEY
@@ -46,13 +47,15 @@ func (s *service) start(c *config.Config, name string) (err error) {
 	if s.listener, err = port.Listen(s.opts.VICI, socketGroup); err != nil {
 		return err
 	}
-	if s.plane, err = openDataPlane(s.opts, s.flags.state, s.log); err != nil {
-		return err
-	}
 	o := daemon.OptionsOf(s.opts)
-	o.Log, o.Device, o.DataPlane, o.Hold = s.log, s.plane.device, s.plane.mode, true
-	if s.plane.host != nil {
-		o.Host, o.Mark = s.plane.host, s.plane.host.Mark()
+	o.Log, o.Hold = s.log, true
+	if s.flags.keyedPath != "" {
+		err = s.openKeyed(s.flags.keyedPath, &o)
+	} else {
+		err = s.openEngine(&o)
+	}
+	if err != nil {
+		return err
 	}
 	if s.opts.KeyLog != "" {
 		if s.keylog, err = daemon.OpenKeyLog(s.opts.KeyLog); err != nil {
@@ -78,6 +81,18 @@ func (s *service) start(c *config.Config, name string) (err error) {
 	s.d.Receive()
 	s.follow.Go(func() { s.server.Serve(s.listener) })
 	s.announce(c, name)
+	return nil
+}
+
+// openEngine opens the data plane of an engine in this process.
+func (s *service) openEngine(o *daemon.Options) (err error) {
+	if s.plane, err = openDataPlane(s.opts, s.flags.state, s.log); err != nil {
+		return err
+	}
+	o.Device, o.DataPlane = s.plane.device, s.plane.mode
+	if s.plane.host != nil {
+		o.Host, o.Mark = s.plane.host, s.plane.host.Mark()
+	}
 	return nil
 }
 
@@ -117,7 +132,7 @@ func (s *service) announce(c *config.Config, name string) {
 	if name == "" {
 		name = "none: load one by the control socket"
 	}
-	s.log.Info("natterjack runs", "version", version(), "data_plane", s.plane.mode, "device", s.plane.device.Name(), "because", s.plane.why,
+	s.log.Info("natterjack runs", "version", version(), "data_plane", s.plane.mode, "device", s.plane.name(), "because", s.plane.why,
 		"udp", s.ports(), "vici", s.listener.Path(), "configuration", name, "has", counts(c))
 	for _, w := range s.d.Warnings() {
 		s.log.Warn(w)
@@ -186,5 +201,6 @@ func (s *service) close() error {
 	if s.plane != nil {
 		errs = append(errs, s.plane.close())
 	}
+	errs = append(errs, s.keyed.close())
 	return errors.Join(errs...)
 }

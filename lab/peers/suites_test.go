@@ -34,6 +34,7 @@ func TestSuites(t *testing.T) {
 		{"aes128-aesxcbc-prfsha256-x25519", "aes128-aesxcbc", []string{"AES_XCBC_96"}}, // RFC 3566
 		{"aes256-aescmac-prfsha256-ecp256", "aes256-aescmac", []string{"AES_CMAC_96"}}, // RFC 4494
 		{"aes128-sha256-prfsha256-x25519", "aes128ctr-sha256", []string{"AES_CTR"}},    // RFC 3686
+		{"aes256-sha256-prfsha384-x25519", "null-sha256", []string{"encr-alg=NULL"}},   // RFC 2410
 		{"default", "default", nil},
 	}
 	for _, p := range all() {
