@@ -244,14 +244,14 @@ func hiddenOf(proto uint8) sadb.Ports {
 // no end.
 func loops(p []byte, in *inner, ep *sadb.Endpoint) bool {
 	f := &in.flow
-	if f.Proto != protoUDP && f.Proto != protoESP {
+	if f.Proto != protoUDP && f.Proto != protoESP && f.Proto != protoAH {
 		return false
 	}
 	if f.Remote.Addr(f.V6) != ep.Remote.Addr() || f.Local.Addr(f.V6) != ep.Local.Addr() && !ep.Local.Addr().IsUnspecified() {
 		return false
 	}
 	if !ep.UDP() {
-		return f.Proto == protoESP
+		return f.Proto != protoUDP
 	}
 	return f.Ports == sadb.HavePorts && f.Proto == protoUDP && f.LocalPort == ep.Local.Port() && f.RemotePort == ep.Remote.Port()
 }
