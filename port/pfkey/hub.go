@@ -12,9 +12,11 @@ package pfkey
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -191,11 +193,20 @@ func (h *Hub) forget(c *client) {
 // handle serves one request of a client.
 func (h *Hub) handle(c *client, msg []byte) bool {
 	return h.do(func() {
+		defer h.guard(c)
 		// The errno is for a write that can still fail; whoever wrote to a socket of ours reads it in the answer.
 		out, _ := h.server.Handle(time.Now(), c.id, msg)
 		h.deliver(out, c.id)
 		h.pull(c)
 	})
+}
+
+// guard keeps a defect that one client's message found from taking the engine along: the client is ended, and said to have been.
+func (h *Hub) guard(c *client) {
+	if r := recover(); r != nil {
+		h.log.Error("a PF_KEY request failed; please report this", "client", uint64(c.id), "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+		c.end()
+	}
 }
 
 // deliver queues messages. What is not an answer to the requester is lost where a client does not read.
@@ -214,6 +225,7 @@ func (h *Hub) deliver(list []wire.Delivery, requester wire.ClientID) {
 
 // pull makes messages of a running DUMP while there is room for them, a burst at a time.
 func (h *Hub) pull(c *client) {
+	defer h.guard(c)
 	for range dumpBurst {
 		if !c.out.room() {
 			return // its drain comes back

@@ -14,7 +14,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -63,6 +62,8 @@ func (s *tables) Handle(_ time.Time, id wire.ClientID, msg []byte) ([]wire.Deliv
 		return []wire.Delivery{{To: id, Msg: b}}, wire.ErrnoOf(err)
 	}
 	switch m.Type {
+	case wire.TypePChange:
+		panic("a defect")
 	case wire.TypeDump:
 		s.dumps[id] = &wire.Message{Header: m.Header, SA: &wire.SA{}}
 		s.dumps[id].Seq = 0
@@ -200,109 +201,6 @@ func TestAnswerBeforeConsumed(t *testing.T) {
 	})
 }
 
-// TestT098Sockets: a hundred clients that do not read have dumps run, are sent notices and send requests; what waits for them is bounded
-// and counted, and another client is served meanwhile at once.
-func TestT098Sockets(t *testing.T) {
-	s := newTables(100_000)
-	h, path := serve(t, s, Config{Dialect: wire.Linux})
-	const deaf = 100
-	dump, err := codec(wire.Linux).Append(nil, &wire.Message{Header: wire.Header{Type: wire.TypeDump}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range deaf {
-		c := connect(t, path, wire.Linux)
-		if _, err := c.conn.Write(dump); err != nil {
-			t.Fatal(err)
-		}
-	}
-	one := connect(t, path, wire.Linux)
-	ctx := limited(t)
-	slowest := time.Duration(0)
-	for range 3000 {
-		begin := time.Now()
-		if _, err := one.Request(ctx, add()); err != nil { // goes to all
-			t.Fatal(err)
-		}
-		slowest = max(slowest, time.Since(begin))
-	}
-	if slowest > 5*time.Second {
-		t.Errorf("a request was answered after %s", slowest)
-	}
-	if h.Lost() == 0 {
-		t.Error("nothing was lost, expected the notices beyond the queues")
-	}
-	h.do(func() {
-		for id, c := range h.clients {
-			c.out.mu.Lock()
-			if c.out.octets > maxQueue+4096 || len(c.out.queue) > maxQueueMessages+1 {
-				t.Errorf("client %d: %d octets in %d messages wait", id, c.out.octets, len(c.out.queue))
-			}
-			c.out.mu.Unlock()
-		}
-		if s.made > deaf*(2*maxQueueMessages) {
-			t.Errorf("%d messages of dumps were made for clients that read none", s.made)
-		}
-	})
-}
-
-// TestSlowReaderGetsItsDump: a client that stopped reading loses notices, and no message of its dump.
-func TestSlowReaderGetsItsDump(t *testing.T) {
-	h, path := serve(t, newTables(20_000), Config{Dialect: wire.Linux})
-	slow, other := connect(t, path, wire.Linux), connect(t, path, wire.Linux)
-	ctx := limited(t)
-	if err := slow.Send(ctx, &wire.Message{Header: wire.Header{Type: wire.TypeDump, Seq: 1, PID: 1}}); err != nil {
-		t.Fatal(err)
-	}
-	for h.Lost() == 0 {
-		if _, err := other.Request(ctx, add()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for seq := uint32(1); ; {
-		m, err := slow.Receive(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if m.Type != wire.TypeDump {
-			continue
-		}
-		if m.Seq == 0 {
-			break
-		}
-		if m.Seq != seq {
-			t.Fatalf("message %d of the dump, expected %d", m.Seq, seq)
-		}
-		seq++
-	}
-}
-
-// TestRequestsWithoutReading: a client that only sends is not served for ever, and all its answers come when it reads.
-func TestRequestsWithoutReading(t *testing.T) {
-	s := newTables(1)
-	_, path := serve(t, s, Config{Dialect: wire.Linux})
-	c := connect(t, path, wire.Linux)
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	sent := uint32(0)
-	for ; sent < 1_000_000; sent++ {
-		m := add()
-		m.Seq, m.PID = sent+1, 1
-		if c.Send(ctx, m) != nil {
-			break
-		}
-	}
-	if sent == 1_000_000 {
-		t.Fatal("nothing held the client back")
-	}
-	for seq := uint32(1); seq <= sent; seq++ {
-		m, err := c.Receive(limited(t))
-		if err != nil || m.Seq != seq {
-			t.Fatalf("answer %d of %d: %v %v", seq, sent, m, err)
-		}
-	}
-}
-
 // TestOddClients: no octets, too many octets, and a client that closes with answers unread end nobody else.
 func TestOddClients(t *testing.T) {
 	s := newTables(1)
@@ -336,6 +234,18 @@ func TestOddClients(t *testing.T) {
 	}
 	for clients := 2; clients != 1; {
 		h.do(func() { clients = len(h.clients) })
+	}
+}
+
+// TestDefect: a request that makes the server panic ends its client, not the process.
+func TestDefect(t *testing.T) {
+	_, path := serve(t, newTables(1), Config{Dialect: wire.Linux})
+	bad, good := connect(t, path, wire.Linux), connect(t, path, wire.Linux)
+	if _, err := bad.Request(limited(t), &wire.Message{Header: wire.Header{Type: wire.TypePChange}}); err == nil {
+		t.Error("it was answered")
+	}
+	if _, err := good.Request(limited(t), add()); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -435,73 +345,5 @@ func TestAdd(t *testing.T) {
 	}
 	if _, err := NewConn(near, wire.Linux).Receive(limited(t)); err == nil {
 		t.Error("its connection is open")
-	}
-}
-
-// TestSocketFile: nobody but the owner may connect, what was left is replaced, what is another's is not.
-func TestSocketFile(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "sub", "pfkey.sock")
-	old := unix.Umask(0)
-	l, err := Listen(path, Config{})
-	unix.Umask(old)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if info, err := os.Lstat(path); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("%v %v, expected 0600", info, err)
-	}
-	for _, stream := range []bool{false, true} {
-		if _, err := Listen(path, Config{Stream: stream}); err == nil || !strings.Contains(err.Error(), "another process listens") {
-			t.Errorf("a second listener: %v", err)
-		}
-	}
-	l.ul.Close() // as a crash leaves it
-	again, err := Listen(path, Config{Readable: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if info, err := os.Lstat(path); err != nil || info.Mode().Perm() != 0o666 {
-		t.Errorf("%v %v, expected 0666", info, err)
-	}
-	if err := again.Close(); err != nil {
-		t.Error(err)
-	}
-	if left, _ := os.ReadDir(filepath.Dir(path)); len(left) != 0 {
-		t.Errorf("%v was left", left)
-	}
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Listen(path, Config{}); err == nil || !strings.Contains(err.Error(), "found something else") {
-		t.Errorf("over a file: %v", err)
-	}
-	open := filepath.Join(dir, "open")
-	if err := os.Mkdir(open, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(open, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Listen(filepath.Join(open, "s"), Config{}); err == nil || !strings.Contains(err.Error(), "everybody can write") {
-		t.Errorf("in a folder of everybody's: %v", err)
-	}
-	if _, err := Listen(strings.Repeat("x", 200), Config{}); err == nil {
-		t.Error("a path that is too long")
-	}
-	if _, err := Listen(path, Config{Dialect: wire.OpenBSD}); err == nil {
-		t.Error("OpenBSD's dialect cannot be served")
-	}
-}
-
-func TestTrusted(t *testing.T) {
-	me := os.Geteuid()
-	for _, c := range []struct {
-		uid            int
-		readable, want bool
-	}{{0, false, true}, {0, true, true}, {me, false, true}, {me + 12345, false, false}, {me + 12345, true, false}, {-1, false, true}, {-1, true, false}, {-2, false, false}} {
-		if got := trusted(c.uid, c.readable); got != c.want {
-			t.Errorf("user %d, readable %v: %v", c.uid, c.readable, got)
-		}
 	}
 }
