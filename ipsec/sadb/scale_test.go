@@ -211,3 +211,96 @@ func BenchmarkPairs(b *testing.B) {
 		runtime.KeepAlive(db)
 	}
 }
+
+// keyed is the i-th client as a key daemon of PF_KEY has it: two single SAs and two policies.
+func keyed(t testing.TB, db *DB, i int, key secret.Key) (out, in SA, ids [2]PolicyID) {
+	t.Helper()
+	out = SA{Proto: ProtoESP, SPI: 1<<20 + 2*uint32(i), Src: local.Addr(), Dst: outer(i), Encap: natt.NonESP, SrcPort: 4500, DstPort: 4500,
+		Mode: Tunnel, Suite: gcm128, Key: key, Owner: 1}
+	in = out
+	in.SPI, in.Src, in.Dst = out.SPI+1, out.Dst, out.Src
+	for _, s := range []SA{out, in} {
+		if err := db.AddSA(start, s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e := SPDEntry{Dir: Out, Action: Protect, Local: sel("0.0.0.0/0"), Remote: Selector{From: inner(i), To: inner(i), PortTo: 65535},
+		Templates: []Template{{Proto: ProtoESP, Mode: Tunnel, Src: out.Src, Dst: out.Dst}}}
+	ids[0] = addEntry(t, db, e)
+	e.Dir, e.Templates = In, []Template{{Proto: ProtoESP, Mode: Tunnel, Src: in.Src, Dst: in.Dst}}
+	ids[1] = addEntry(t, db, e)
+	return out, in, ids
+}
+
+// BenchmarkSingles is BenchmarkPairs for SAs of PF_KEY, with the policy of what is opened looked up.
+func BenchmarkSingles(b *testing.B) {
+	for _, n := range counts {
+		before := inUse()
+		db := newDB(b, 0)
+		key := secret.New([]byte(gcmKey))
+		for i := range n {
+			keyed(b, db, i, key)
+		}
+		buf := make([]byte, 256)
+		for i := range n {
+			singleTrip(b, db, i, 1, buf) // makes the halves
+		}
+		octets := (inUse() - before) / uint64(n)
+		b.Run(fmt.Sprintf("packet/%d", n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				singleTrip(b, db, rand.IntN(n), 1, buf)
+			}
+			b.ReportMetric(float64(octets), "octets/pair")
+		})
+		b.Run(fmt.Sprintf("change/%d", n), func(b *testing.B) {
+			for b.Loop() {
+				out, in, ids := keyed(b, db, n+7, key)
+				for _, id := range ids {
+					if _, err := db.SPDDelete(id); err != nil {
+						b.Fatal(err)
+					}
+				}
+				for _, s := range []SA{out, in} {
+					if _, err := db.DeleteSA(start, s.ID()); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+		})
+		runtime.KeepAlive(db)
+	}
+}
+
+// singleTrip seals 64 octets to client i, opens them as if client i had sent them, and asks whether they may be delivered.
+func singleTrip(t testing.TB, db *DB, i int, now int64, buf []byte) {
+	f := Flow{Local: IP{Lo: 0xc0a80101}, Remote: ipOf(inner(i)), Proto: 17, LocalPort: 5, RemotePort: 6, Ports: HavePorts}
+	m, _ := db.Match(&f)
+	var b Bundle
+	if m.Resolve(now, &f, &b) != Sealed {
+		t.Fatal("no SA")
+	}
+	s := b.SAs[0]
+	s.BeginSeal(now)
+	n, err := s.Seal(buf, 64, esp.NextHeaderIPv4)
+	s.EndSeal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := db.Receiver(ProtoESP, binary.BigEndian.Uint32(buf)+1, local.Addr())
+	if r == nil {
+		t.Fatal("no inbound SA")
+	}
+	binary.BigEndian.PutUint32(buf, r.spi)
+	r.BeginOpen(now)
+	_, err = r.Open(buf[:n], &Arrival{From: r.Source().Remote, To: local})
+	r.EndOpen()
+	// The SPI is under the ICV: what was sealed for another SA is refused, which costs what opening costs.
+	if err != esp.ErrICV {
+		t.Fatal(err)
+	}
+	chain := [1]*Receiver{r}
+	if v := db.CheckIn(now, &f, chain[:]); v != Accepted {
+		t.Fatal(v)
+	}
+}
