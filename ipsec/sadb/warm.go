@@ -80,7 +80,7 @@ func (w *Warm) Opening(db *DB, spis []uint32) {
 	for i := range spis {
 		w.receivers[i] = nil
 		if p := w.pairs[i]; p != nil {
-			sum += p.core.touch() + uint64(p.spiIn)
+			sum += p.core.touch() + uint64(p.spiIn) + p.local[0].from.Lo + p.remote[0].from.Lo
 			w.receivers[i] = &p.Receiver
 		}
 	}
