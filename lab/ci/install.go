@@ -21,7 +21,7 @@ func packages() []string {
 	return []string{
 		"gcc", "libc6-dev", "conntrack", "iproute2", "iputils-ping", "nftables", "procps", "tcpdump", "tshark", "strongswan-charon",
 		"charon-systemd", "strongswan-swanctl", "strongswan-pki", "libcharon-extra-plugins",
-		"libstrongswan-standard-plugins", "libstrongswan-extra-plugins", "openiked", "python3-scapy", "python3-cryptography",
+		"libstrongswan-standard-plugins", "libstrongswan-extra-plugins", "openiked", "python3-scapy", "python3-cryptography", "qemu-system-x86", "busybox-static",
 	}
 }
 
