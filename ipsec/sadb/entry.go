@@ -13,9 +13,12 @@ import (
 
 // entry is what a policy has that came as an SPDEntry.
 type entry struct {
-	SPDEntry  // with the reqids that were picked
-	key       entryKey
-	templates []template
+	// of the SPDEntry; the rest is in the policy
+	dir                                    Dir
+	softTime, hardTime, softIdle, hardIdle time.Duration
+	owner                                  uint64
+
+	templates []template // with the reqids that were picked
 	added     int64
 	used      atomic.Int64 // DB.Clock, to a second; 0: never
 	askedAt   atomic.Int64 // the last Acquire of a template that is not required
@@ -61,7 +64,7 @@ func (db *DB) addEntry(now time.Time, e SPDEntry, replace bool) (PolicyID, error
 	p.db = db
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	old := db.entries[p.entry.key]
+	old := db.entries[p.key()]
 	if old != nil && !replace {
 		return 0, ErrPolicyExists
 	}
@@ -72,7 +75,6 @@ func (db *DB) addEntry(now time.Time, e SPDEntry, replace bool) (PolicyID, error
 		t := &p.entry.templates[i]
 		if t.Level == Unique && t.Reqid == 0 {
 			t.Reqid = db.newUnique()
-			p.entry.Templates[i].Reqid = t.Reqid
 		}
 		if t.Mode == Tunnel {
 			t.set = db.joinSet(setKey{src: t.src, dst: t.dst, v6: t.v6, proto: t.Proto, reqid: t.Reqid})
@@ -83,7 +85,7 @@ func (db *DB) addEntry(now time.Time, e SPDEntry, replace bool) (PolicyID, error
 		db.leaveTemplates(p)
 		return 0, err
 	}
-	db.entries[p.entry.key] = p
+	db.entries[p.key()] = p
 	db.beginLife(p)
 	return p.id, nil
 }
@@ -98,8 +100,9 @@ func (e SPDEntry) compile() (*policy, error) {
 	case (e.Action == Protect) != (len(e.Templates) > 0) || len(e.Templates) > MaxTemplates:
 		return nil, ErrTemplate
 	}
-	p := &policy{action: e.Action, class: c, priority: e.Priority, entry: &entry{SPDEntry: e}}
-	p.entry.Templates = slices.Clone(e.Templates)
+	p := &policy{action: e.Action, class: c, priority: e.Priority, entry: &entry{
+		dir: e.Dir, softTime: e.SoftTime, hardTime: e.HardTime, softIdle: e.SoftIdle, hardIdle: e.HardIdle, owner: e.Owner,
+	}}
 	var err error
 	if p.local, err = compileSelectors([]Selector{e.Local}); err != nil {
 		return nil, err
@@ -107,7 +110,7 @@ func (e SPDEntry) compile() (*policy, error) {
 	if p.remote, err = compileSelectors([]Selector{e.Remote}); err != nil {
 		return nil, err
 	}
-	p.entry.key = entryKey{e.Dir, p.local[0], p.remote[0]}
+	p.entry.templates = make([]template, 0, len(e.Templates))
 	for i := range e.Templates {
 		t, err := e.Templates[i].compile()
 		if err != nil {
@@ -175,7 +178,7 @@ func (db *DB) newPolicyID() PolicyID {
 
 // endEntry lets go of what an entry has beside its place in the SPD. Under db.mu.
 func (db *DB) endEntry(p *policy) {
-	delete(db.entries, p.entry.key)
+	delete(db.entries, p.key())
 	db.leaveTemplates(p)
 	db.endLife(p)
 	for k, t := range db.traps {
@@ -202,8 +205,19 @@ func (db *DB) removeEntry(p *policy) SPDInfo {
 	return i
 }
 
+// key is what entries differ in.
+func (p *policy) key() entryKey { return entryKey{p.entry.dir, p.local[0], p.remote[0]} }
+
 func (p *policy) spdInfo(db *DB) SPDInfo {
-	return SPDInfo{SPDEntry: p.entry.SPDEntry, ID: p.id, Added: db.instant(p.entry.added), LastUsed: db.instant(p.entry.used.Load())}
+	e := p.entry
+	i := SPDInfo{ID: p.id, Added: db.instant(e.added), LastUsed: db.instant(e.used.Load()), SPDEntry: SPDEntry{
+		Dir: e.dir, Action: p.action, Priority: p.priority, Local: p.local[0].selector(), Remote: p.remote[0].selector(),
+		SoftTime: e.softTime, HardTime: e.hardTime, SoftIdle: e.softIdle, HardIdle: e.hardIdle, Owner: e.owner,
+	}}
+	for k := range e.templates {
+		i.Templates = append(i.Templates, e.templates[k].Template)
+	}
+	return i
 }
 
 // use notes that a packet met the policy.

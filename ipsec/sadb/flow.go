@@ -121,6 +121,11 @@ func compileSelectors(list []Selector) ([]span, error) {
 	return out, nil
 }
 
+// selector is its inverse for one.
+func (s *span) selector() Selector {
+	return Selector{From: s.from.Addr(s.v6), To: s.to.Addr(s.v6), Proto: s.proto, PortFrom: s.lo, PortTo: s.hi}
+}
+
 // best is the best fit among spans: RFC 4301, Section 4.4.1: a list of ranges is a disjunction.
 func best(spans []span, f *Flow, side func(*span, *Flow) fit) fit {
 	got := outside

@@ -15,7 +15,7 @@ type life struct {
 // beginLife watches a policy if it has limits. Under db.mu.
 func (db *DB) beginLife(p *policy) {
 	e := p.entry
-	if e.SoftTime <= 0 && e.HardTime <= 0 && e.SoftIdle <= 0 && e.HardIdle <= 0 {
+	if e.softTime <= 0 && e.hardTime <= 0 && e.softIdle <= 0 && e.hardIdle <= 0 {
 		return
 	}
 	e.life = &life{p: p, db: db}
@@ -32,7 +32,7 @@ func (db *DB) endLife(p *policy) {
 func (l *life) at() (soft, hard int64) {
 	e := l.p.entry
 	used := max(e.added, e.used.Load())
-	return min(after(e.added, e.SoftTime), after(used, e.SoftIdle)), min(after(e.added, e.HardTime), after(used, e.HardIdle))
+	return min(after(e.added, e.softTime), after(used, e.softIdle)), min(after(e.added, e.hardTime), after(used, e.hardIdle))
 }
 
 func (l *life) schedule() {

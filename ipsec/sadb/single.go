@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/natterjack/natterjack/crypt/secret"
 )
 
 // Single is a single SA in the database. Its methods may be called from any goroutine.
@@ -75,8 +77,16 @@ func (db *DB) newSingle(at int64, sa *SA) *Single {
 // store keeps a copy of what the owner said.
 func (s *Single) store(sa *SA) {
 	c := *sa
-	c.Key, c.Integ = sa.Key.Clone(), sa.Integ.Clone()
+	c.Key, c.Integ = copyOf(sa.Key), copyOf(sa.Integ)
 	s.sa.Store(&c)
+}
+
+// copyOf is a key with octets of its own, and none for a key that has none.
+func copyOf(k secret.Key) secret.Key {
+	if k.IsZero() {
+		return secret.Key{}
+	}
+	return k.Clone()
 }
 
 // mature puts an SA with keys into use. Under db.mu.
@@ -288,7 +298,7 @@ func (s *Single) Info() SAInfo {
 // infoLocked is Info with s.half held, which keeps the keys from being wiped.
 func (s *Single) infoLocked() SAInfo {
 	i := SAInfo{SA: *s.sa.Load(), State: s.saState(), Added: s.db.instant(s.added), FirstUsed: s.db.instant(s.usedAt.Load())}
-	i.Key, i.Integ = i.Key.Clone(), i.Integ.Clone()
+	i.Key, i.Integ = copyOf(i.Key), copyOf(i.Integ)
 	if pl := s.endpoint.Load(); pl != nil {
 		i.Endpoint = pl.Endpoint
 	}

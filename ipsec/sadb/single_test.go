@@ -503,3 +503,52 @@ func TestT084Single(t *testing.T) {
 		t.Errorf("brought back: %v", err)
 	}
 }
+
+// TestT082Single: each packet once, within windows of any size; a forgery moves nothing.
+func TestT082Single(t *testing.T) {
+	for _, window := range []int{0, 32, 64, 1000, 4096} {
+		db := newDB(t, 0)
+		sa := inSA(0x7000)
+		sa.Window = window
+		addSA(t, db, sa)
+		w := max(64, (window+63)/64*64)
+		all := make([][]byte, w+70)
+		s, err := esp.NewSealer(0x7000, gcm128, secret.New([]byte(gcmKey)), secret.Key{}, stuck{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range all {
+			buf := make([]byte, 100)
+			n, _ := s.Seal(buf, 20, esp.NextHeaderIPv4)
+			all[i] = buf[:n]
+		}
+		top := len(all) - 1
+		forged := bytes.Clone(all[top])
+		forged[len(forged)-1] ^= 1
+		if err := opens(db, start, forged, peer, local); err != esp.ErrICV {
+			t.Errorf("window %d: a forgery: %v", window, err)
+		}
+		for _, step := range []struct {
+			at   int
+			want error
+		}{{0, nil}, {0, esp.ErrReplay}, {top, nil}, {top, esp.ErrReplay}, {top - w, esp.ErrReplay}, {top - w + 1, nil}, {top - w + 1, esp.ErrReplay}, {top - 1, nil}, {0, esp.ErrReplay}} {
+			if err := opens(db, start, all[step.at], peer, local); err != step.want {
+				t.Errorf("window %d, packet %d of %d: %v, want %v", w, step.at, top, err, step.want)
+			}
+		}
+	}
+}
+
+// TestT081Single: RFC 4303, Section 2.1: nobody opens 0 to 255, what nobody has, or another protocol's.
+func TestT081Single(t *testing.T) {
+	db := newDB(t, 0)
+	addSA(t, db, inSA(0x1000))
+	for _, spi := range []uint32{0, 1, 255, 256, 0x0fff, 0x1001, 0xffffffff} {
+		if db.Receiver(ProtoESP, spi, local.Addr()) != nil {
+			t.Errorf("SPI %#x found something", spi)
+		}
+	}
+	if db.Receiver(ProtoAH, 0x1000, local.Addr()) != nil || db.Receiver(ProtoESP, 0x1000, thief.Addr()) != nil || db.Receiver(ProtoESP, 0x1000, netip.Addr{}) != nil {
+		t.Error("found for another protocol or destination")
+	}
+}

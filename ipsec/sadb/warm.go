@@ -50,14 +50,19 @@ func (w *Warm) Sealing(db *DB, list []Remote) {
 		w.pairs[i] = nil
 		if x := w.hosts[i]; x != nil && x.near != nil {
 			b := x.near
-			sum += b.road.rule.local.from.Lo + b.road.rule.remote.from.Lo + uint64(b.road.policy.action) + uint64(len(b.road.policy.remote)) + uint64(len(b.road.leaf.rules))
+			r, q := &b.road.rule, &b.road.policy
+			sum += r.local.from.Lo + r.remote.from.Lo + r.local.to.Lo + r.remote.to.Lo + uint64(r.remote.hi) + uint64(q.action) + uint64(q.class) +
+				uint64(len(q.local)) + uint64(len(q.remote)) + uint64(len(b.road.leaf.rules))
+			if b.road.rules[0] != nil {
+				sum++
+			}
 			w.pairs[i] = b.sending.Load()
 		}
 	}
 	for i := range list {
 		w.senders[i] = nil
 		if p := w.pairs[i]; p != nil {
-			sum += p.core.touch() + uint64(len(p.local))
+			sum += p.core.touch() + uint64(len(p.local)) + uint64(len(p.remote)) + uint64(p.spiIn)
 			w.senders[i] = &p.Sender
 		}
 	}
