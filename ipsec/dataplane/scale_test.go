@@ -30,7 +30,7 @@ func warriors(t testing.TB, n int) (*world, []netip.Addr) {
 			t.Fatal(err)
 		}
 		err = w.a.db.Install(w.now, sadb.Child{
-			Reqid: reqid, SPIIn: spi, SPIOut: spi, Suite: gcm, KeyIn: k, KeyOut: k, Window: 1024, CopyDF: true, CopyECN: true,
+			Reqid: reqid, SPIIn: spi, SPIOut: spi, Suite: gcm, KeyIn: k, KeyOut: k, Window: 64, CopyDF: true, CopyECN: true,
 			Endpoint: sadb.Endpoint{Local: outerA, Remote: netip.AddrPortFrom(addrs[i], 4500), Encap: natt.NonESP},
 			TSLocal:  []sadb.Selector{everything(false)}, TSRemote: []sadb.Selector{host(addrs[i])},
 		})
