@@ -5,8 +5,6 @@
 package daemon
 
 import (
-	"time"
-
 	"github.com/natterjack/natterjack/ike"
 )
 
@@ -22,8 +20,8 @@ func (s *shard) perform(e *entry, actions []ike.Action) {
 			s.d.sockets.sendKeepalive(a.Path)
 		case ike.Probe:
 			if s.d.keyed != nil {
-				// PF_KEY has no dummies; a keepalive holds the mapping all the same.
-				s.d.sockets.sendKeepalive(e.m.Status(time.Now()).Path)
+				// PF_KEY has no dummies. An IKE message is as authentic, and a peer follows it likewise.
+				s.d.command(e.unique, ike.CheckLiveness{})
 			} else if spi := s.d.kernel.inbound(e.unique, a.SPIOut); spi != 0 {
 				s.d.plane.probe(spi)
 			}
