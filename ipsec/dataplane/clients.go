@@ -21,8 +21,8 @@ import (
 const (
 	clientShards = 64
 	// maxFlows of one client, and maxShardFlows of all clients whose NATs share a shard, ended ones that are kept included.
-	maxFlows      = 1024
-	maxShardFlows = 1 << 14
+	maxFlows      = 512
+	maxShardFlows = 1 << 16
 	// flowIdle is how long a flow of a client that has no room for more is kept without a packet: RFC 4787, REQ-5.
 	flowIdle = int64(5 * time.Minute)
 	// flowRest is how long a port is nobody's after its flow has ended.
