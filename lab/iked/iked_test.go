@@ -34,7 +34,12 @@ func client(w *netlab.World, more string) *iked {
 // TestPair: two unmodified OpenIKEDs, a NAT between them, and traffic that passes through ESP in UDP of ours alone. Nothing of it is
 // left afterwards.
 func TestPair(t *testing.T) {
-	w := world(t)
+	for _, v6 := range []bool{false, true} {
+		t.Run(map[bool]string{false: "IPv4", true: "IPv6"}[v6], func(t *testing.T) { onePair(t, worldOf(t, v6)) })
+	}
+}
+
+func onePair(t *testing.T, w *netlab.World) {
 	g, c := gateway(w, ""), client(w, "")
 	before := state(g) + state(c)
 	capture := w.Router.Capture("wan")
@@ -102,9 +107,9 @@ func TestDelete(t *testing.T) {
 	up(w)
 	c.ctl("reset", "id", "FQDN/gateway.lab")
 	for _, d := range []*iked{g, c} {
-		w.Eventually(10*time.Second, d.Role+": the first SAs are gone", func() (bool, string) {
-			out := d.dump()
-			return !strings.Contains(out, "mature"), out + d.ctl("show", "sa")
+		w.Eventually(10*time.Second, d.Role+": SAs and policies are gone", func() (bool, string) {
+			out := d.dump() + d.policies()
+			return !strings.Contains(out, "mature") && !strings.Contains(out, "10.20.0.0"), out + d.ctl("show", "sa")
 		})
 	}
 }

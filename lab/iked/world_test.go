@@ -47,10 +47,16 @@ func (d *iked) path(suffix string) string { return filepath.Join(d.lab.Dir, d.Ro
 // world is two networks with a NAT of nftables between.
 func world(t *testing.T) *netlab.World {
 	t.Helper()
+	return worldOf(t, false)
+}
+
+// worldOf has the outside addresses of a family.
+func worldOf(t *testing.T, v6 bool) *netlab.World {
+	t.Helper()
 	if _, err := exec.LookPath("iked"); err != nil {
 		t.Fatal("iked is not installed; run: go run ./lab/ci install")
 	}
-	return netlab.NewWorld(netlab.New(t), netlab.Topology{NAT: netlab.Masquerade, Networks: true})
+	return netlab.NewWorld(netlab.New(t), netlab.Topology{IPv6: v6, NAT: netlab.Masquerade, Networks: true})
 }
 
 // policy is an iked.conf. auth is of the Child SA.
@@ -143,6 +149,11 @@ func (d *iked) killProgram() {
 // dump is what the engine has.
 func (d *iked) dump() string {
 	out, _ := d.Try(d.lab.Binary(), "pfkey", "dump", "--socket", d.path(".pfkey"))
+	return out
+}
+
+func (d *iked) policies() string {
+	out, _ := d.Try(d.lab.Binary(), "pfkey", "policies", "--socket", d.path(".pfkey"))
 	return out
 }
 
