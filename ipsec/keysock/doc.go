@@ -13,6 +13,8 @@
 //   - An error is answered with the bare header in all dialects (the BSDs send the request back, keys included).
 //   - What a kernel refuses in write(2) is also answered as a message; Handle returns the errno for those that can fail a write.
 //   - ESP without integrity protection, SPIs below 256 and keys of a wrong length are EINVAL.
+//   - Keys of an SA that has keys do not change: an UPDATE with others is EINVAL (Linux ignores them, NetBSD takes them).
+//   - A policy without requests is EINVAL (in Linux it lets everything out in the clear); a UDP port of zero is the well-known one.
 //   - An UPDATE is the owner's in FreeBSD's dialect by connection, not by sadb_msg_pid, which anybody can write.
 //   - EXPIRE, ACQUIRE and NEW_MAPPING go to those registered for their kind of SA, not to all that are registered for any.
 //   - Nobody can have the server deliver a message of his own making to other sockets (BSD's X_PROMISC with a message in it).

@@ -276,3 +276,28 @@ func TestPolicyExpires(t *testing.T) {
 		w.want(c, m, pfkey.OK)
 	})
 }
+
+// The database ends an SA before the server hears of it: its SPI is free already.
+func TestEndedBeforeItsNotice(t *testing.T) {
+	each(t, func(t *testing.T, w *world, c keysock.ClientID, d pfkey.Dialect) {
+		w.want(c, header(pfkey.TypeRegister, pfkey.SATypeESP), pfkey.OK)
+		m := add(0x1001, "192.0.2.1", "192.0.2.2")
+		m.LifetimeSoft, m.LifetimeHard = &pfkey.Lifetime{}, &pfkey.Lifetime{AddTime: 3}
+		w.want(c, m, pfkey.OK)
+		w.now = w.now.Add(4 * time.Second)
+		w.db.Tick(w.now)
+		var n [4]sadb.Notice
+		if w.db.Notices(n[:]) != 1 {
+			t.Fatal("expected one notice")
+		}
+		w.want(c, about(pfkey.TypeGet, m), pfkey.ESRCH)
+		w.want(c, m, pfkey.OK)
+		w.deliver(w.s.Notice(w.now, n[0]))
+		if got := w.take(c); len(got) != 1 || got[0].SA.State != pfkey.StateDead {
+			t.Errorf("%d messages", len(got))
+		}
+		if a := w.want(c, about(pfkey.TypeGet, m), pfkey.OK); a.SA.State != pfkey.StateMature {
+			t.Error("the late notice ended another SA")
+		}
+	})
+}

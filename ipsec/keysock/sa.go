@@ -116,7 +116,10 @@ func (s *Server) add(now time.Time, c *client, m *pfkey.Message) error {
 		return err
 	}
 	if _, exists := s.sas.find(c.codec.Dialect, r.id, r.src); exists {
-		return pfkey.EEXIST
+		s.sweep(r.id.SPI)
+		if _, exists = s.sas.find(c.codec.Dialect, r.id, r.src); exists {
+			return pfkey.EEXIST
+		}
 	}
 	if len(s.sas.byID) >= s.config.SAs {
 		return pfkey.ENOBUFS
@@ -127,6 +130,17 @@ func (s *Server) add(now time.Time, c *client, m *pfkey.Message) error {
 	e := r.entry
 	s.sas.add(&e)
 	return s.announce(c, m, &e)
+}
+
+// sweep forgets SAs with this SPI that the database has ended: their last notice is on its way.
+func (s *Server) sweep(spi uint32) {
+	for e := s.sas.bySPI[spi]; e != nil; {
+		next := e.next
+		if _, ok := s.db.LookupSA(e.id); !ok {
+			s.sas.remove(e)
+		}
+		e = next
+	}
 }
 
 // announce tells everybody of an SA that was made or completed.
