@@ -366,4 +366,3 @@ func programCost([]string) error {
 	fmt.Println("a write to another descriptor:", time.Since(begin)/rounds)
 	return nil
 }
-
