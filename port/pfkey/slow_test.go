@@ -1,6 +1,6 @@
 // Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
 
-//go:build unix
+//go:build linux
 
 package pfkey
 
