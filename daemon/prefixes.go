@@ -37,9 +37,8 @@ func bit(p netip.Prefix, n int) int {
 
 // common is the longest prefix that holds both.
 func common(a, b netip.Prefix) netip.Prefix {
-	bits := min(a.Bits(), b.Bits())
-	for p := netip.PrefixFrom(a.Addr(), bits); ; bits-- {
-		if p = netip.PrefixFrom(a.Addr(), bits).Masked(); p.Contains(b.Addr()) {
+	for bits := min(a.Bits(), b.Bits()); ; bits-- {
+		if p := netip.PrefixFrom(a.Addr(), bits).Masked(); p.Contains(b.Addr()) {
 			return p
 		}
 	}
