@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/rpc"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -58,6 +59,12 @@ var assets struct {
 // prepare fetches the kernel and builds the initramfs with the agent of this tree at its end, in dir.
 func prepare() (kernel, string, error) {
 	assets.Do(func() {
+		for _, tool := range []string{"qemu-system-x86_64", "busybox", "apt-get", "dpkg-deb", "ldd"} {
+			if _, err := exec.LookPath(tool); err != nil {
+				assets.err = fmt.Errorf("%s is not installed; run: go run ./lab/ci install", tool)
+				return
+			}
+		}
 		cache, err := cacheFolder()
 		if err != nil {
 			assets.err = err
@@ -203,7 +210,7 @@ func (g *Guest) Exec(args ...string) string {
 	return out
 }
 
-// GuestIP runs lines of ip -batch in the guest; those that begin with -6 as ip -6.
+// GuestIP runs each line as ip's arguments in the guest.
 func (g *Guest) GuestIP(lines ...string) {
 	g.t.Helper()
 	for _, line := range lines {
