@@ -99,11 +99,7 @@ func (s *Single) tell(bit uint32, n *Notice) bool {
 		return db.follow(s, n)
 	case noteSoft:
 		n.Kind = Expire
-		for _, f := range s.fits {
-			if f.set != nil {
-				f.set.again() // another may send
-			}
-		}
+		s.chooseAgain() // another may send
 		i := s.Info()
 		n.SA = &i
 	case noteHard:

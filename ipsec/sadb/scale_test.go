@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/natterjack/natterjack/crypt/secret"
 	"github.com/natterjack/natterjack/crypt/suite"
@@ -302,5 +303,33 @@ func singleTrip(t testing.TB, db *DB, i int, now int64, buf []byte) {
 	chain := [1]*Receiver{r}
 	if v := db.CheckIn(now, &f, chain[:]); v != Accepted {
 		t.Fatal(v)
+	}
+}
+
+// TestManyBetweenTwo: SAs between the same two addresses, as behind one NAT, cost no more each than others.
+func TestManyBetweenTwo(t *testing.T) {
+	db := newDB(t, 0)
+	const n = 20000
+	began := time.Now()
+	for i := range uint32(n) {
+		for _, s := range []SA{outSA(1<<20 + 2*i), inSA(1<<20 + 2*i + 1)} {
+			s.SrcPort, s.DstPort = uint16(1+i%60000), uint16(1+i%60000)
+			if err := db.AddSA(start, s); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for i := range uint32(n) {
+		if err := db.UpdateSA(start, SAID{ProtoESP, 1<<20 + 2*i, peer.Addr()}, Change{Limits: &Limits{HardPackets: 9}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := db.FlushSAs(start, 0); got != 2*n {
+		t.Fatalf("%d flushed", got)
+	}
+	empty(t, db)
+	// Quadratic, it took minutes; this is for a machine that is busy with other things.
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("%d pairs took %v", n, took)
 	}
 }

@@ -30,6 +30,7 @@ type set struct {
 
 	mu     sync.Mutex // protects the list
 	newest *Single
+	n      [Tunnel + 1]int                    // how many may seal in a mode
 	best   [Tunnel + 1]atomic.Pointer[Single] // by mode, AnyMode unused
 }
 
@@ -124,8 +125,21 @@ func (st *set) add(s *Single, at int) {
 	if older != nil {
 		older.fits[at].newer = s
 	}
-	st.choose(at)
+	for m := Transport; m <= Tunnel; m++ {
+		if !s.may(m) {
+			continue
+		}
+		st.n[m]++
+		if newer == nil && !s.softTold.Load() && s.receiver.Load() == nil && !s.ended() { // the newest there is
+			st.best[m].Store(s)
+		} else {
+			st.choose(at, m)
+		}
+	}
 }
+
+// may reports whether an SA seals for templates of a mode.
+func (s *Single) may(m Mode) bool { return s.mode == AnyMode || s.mode == m }
 
 func (st *set) remove(s *Single, at int) {
 	st.mu.Lock()
@@ -140,7 +154,14 @@ func (st *set) remove(s *Single, at int) {
 		f.older.fits[at].newer = f.newer
 	}
 	f.newer, f.older = nil, nil
-	st.choose(at)
+	for m := Transport; m <= Tunnel; m++ {
+		if !s.may(m) {
+			continue
+		}
+		if st.n[m]--; st.best[m].Load() == s {
+			st.choose(at, m)
+		}
+	}
 }
 
 // head is the newest SA; nil: there is none, or no set.
@@ -159,8 +180,11 @@ func (c *core) ended() bool { return c.state.Load()&(stateDead|stateOutClosed) !
 // search finds the newest SA of a mode, a dying one only if there is no other. With peer set only those in UDP to it fit.
 // An SA that opens is none of them. Under st.mu.
 func (st *set) search(at int, m Mode, peer netip.AddrPort) (best *Single) {
+	if st.n[m] == 0 {
+		return nil
+	}
 	for s := st.newest; s != nil; s = s.fits[at].older {
-		if s.ended() || s.mode != AnyMode && s.mode != m || s.receiver.Load() != nil || peer.IsValid() && !s.sendsTo(peer) {
+		if s.ended() || !s.may(m) || s.receiver.Load() != nil || peer.IsValid() && !s.sendsTo(peer) {
 			continue
 		}
 		if !s.softTold.Load() {
@@ -179,13 +203,10 @@ func (c *core) sendsTo(peer netip.AddrPort) bool {
 	return !e.UDP() || e.Remote == peer
 }
 
-// choose finds the best of each mode again.
-func (st *set) choose(at int) {
-	for m := Transport; m <= Tunnel; m++ {
-		best := st.search(at, m, netip.AddrPort{})
-		if st.best[m].Load() != best {
-			st.best[m].Store(best)
-		}
+// choose finds the best of a mode again.
+func (st *set) choose(at int, m Mode) {
+	if best := st.search(at, m, netip.AddrPort{}); st.best[m].Load() != best {
+		st.best[m].Store(best)
 	}
 }
 
@@ -197,6 +218,15 @@ func (st *set) pick(m Mode) *Single {
 	}
 	st.again()
 	return st.best[m].Load()
+}
+
+// chooseAgain has the sets of an SA that has changed choose. Under db.mu.
+func (s *Single) chooseAgain() {
+	for i := range s.fits {
+		if st := s.fits[i].set; st != nil {
+			st.again()
+		}
+	}
 }
 
 // pickPeer is pick among the SAs to peer.
@@ -218,5 +248,7 @@ func (st *set) at() int {
 func (st *set) again() {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.choose(st.at())
+	for m := Transport; m <= Tunnel; m++ {
+		st.choose(st.at(), m)
+	}
 }

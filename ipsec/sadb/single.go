@@ -169,7 +169,10 @@ func (db *DB) UpdateSA(now time.Time, id SAID, c Change) error {
 	if c.Limits != nil {
 		sa.Limits = *c.Limits
 	}
-	db.displace(s)
+	elsewhere := c.Endpoint != nil || c.Reqid != nil
+	if elsewhere {
+		db.displace(s)
+	}
 	s.sa.Store(&sa)
 	if c.Limits != nil {
 		s.limit(sa.Limits)
@@ -183,7 +186,11 @@ func (db *DB) UpdateSA(now time.Time, id SAID, c Change) error {
 		db.leave(old)
 		s.hearAgain(&sa)
 	}
-	db.place(s)
+	if elsewhere {
+		db.place(s)
+	} else {
+		s.chooseAgain() // it may be dying no more
+	}
 	return nil
 }
 
