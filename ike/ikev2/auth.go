@@ -1,6 +1,7 @@
 // Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
 
-// What the AUTH payload covers and the shared key's AUTH value (RFC 7296, Section 2.15).
+// What the AUTH payload covers, the shared key's AUTH value (RFC 7296, Section 2.15), and the certificates that come with it, which
+// are a stranger's until they are verified.
 
 package ikev2
 
@@ -11,6 +12,7 @@ import (
 	"github.com/natterjack/natterjack/crypt/secret"
 	"github.com/natterjack/natterjack/crypt/suite"
 	"github.com/natterjack/natterjack/ike"
+	"github.com/natterjack/natterjack/wire/ikev2msg"
 )
 
 // Authentication methods (RFC 7296, Section 3.8; RFC 7427, Section 3).
@@ -47,4 +49,27 @@ func subjectOf(certs [][]byte) (ike.ID, bool) {
 		return ike.ID{}, false
 	}
 	return ike.ID{Type: ike.IDDERASN1DN, Data: c.RawSubject}, true
+}
+
+// certsOf are the certificates of a message.
+func certsOf(payloads []ikev2msg.Payload) [][]byte {
+	var list [][]byte
+	for _, p := range payloads {
+		c, ok := p.(*ikev2msg.Cert)
+		if ok && c.Encoding == ikev2msg.CertEncodingX509Signature && len(list) < maxCerts {
+			list = append(list, c.Data)
+		}
+	}
+	return list
+}
+
+// authoritiesOf are the authorities that a message asks for certificates of; nil: it asks for none.
+func authoritiesOf(payloads []ikev2msg.Payload) []byte {
+	var list []byte
+	for _, p := range payloads {
+		if c, ok := p.(*ikev2msg.CertReq); ok && c.Encoding == ikev2msg.CertEncodingX509Signature {
+			list = append(append([]byte{}, list...), c.Authorities...)
+		}
+	}
+	return list
 }

@@ -124,3 +124,33 @@ func (sa *SA) consider(k *choice, conf *ike.ChildConfig) {
 		w.proposals = keepFirst(conf.Proposals, s)
 	}
 }
+
+// firstGroup is the group whose value goes with an offer.
+func firstGroup(list []ike.ESPProposal) suite.KE {
+	for _, g := range list[0].KEs {
+		if g != suite.KENone {
+			return g
+		}
+	}
+	return suite.KENone
+}
+
+func offersGroup(list []ike.ESPProposal, group suite.KE) bool {
+	return group != suite.KENone && slices.ContainsFunc(list, func(p ike.ESPProposal) bool { return slices.Contains(p.KEs, group) })
+}
+
+// protocolOf is the protocol of a child.
+func protocolOf(ah bool) ikev2msg.Protocol {
+	if ah {
+		return ikev2msg.ProtoAH
+	}
+	return ikev2msg.ProtoESP
+}
+
+// proposalsOption is the name of the option that has a child's proposals.
+func proposalsOption(c *ike.ChildConfig) string {
+	if c.AH() {
+		return "ah_proposals"
+	}
+	return "esp_proposals"
+}

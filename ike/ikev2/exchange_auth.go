@@ -214,29 +214,6 @@ func (sa *SA) certPayloads(conn *ike.Connection, p ike.Signed) []ikev2msg.Payloa
 	return list
 }
 
-// certsOf are the certificates of a message.
-func certsOf(payloads []ikev2msg.Payload) [][]byte {
-	var list [][]byte
-	for _, p := range payloads {
-		c, ok := p.(*ikev2msg.Cert)
-		if ok && c.Encoding == ikev2msg.CertEncodingX509Signature && len(list) < maxCerts {
-			list = append(list, c.Data)
-		}
-	}
-	return list
-}
-
-// authoritiesOf are the authorities that a message asks for certificates of; nil: it asks for none.
-func authoritiesOf(payloads []ikev2msg.Payload) []byte {
-	var list []byte
-	for _, p := range payloads {
-		if c, ok := p.(*ikev2msg.CertReq); ok && c.Encoding == ikev2msg.CertEncodingX509Signature {
-			list = append(append([]byte{}, list...), c.Authorities...)
-		}
-	}
-	return list
-}
-
 // finishAuth takes the response.
 func (sa *SA) finishAuth(now time.Time, o opened) {
 	auth, hasAuth := find[*ikev2msg.Auth](o.payloads)

@@ -390,17 +390,3 @@ func selectorsOf(payloads []ikev2msg.Payload) (tsi, tsr *ikev2msg.TS, err error)
 	}
 	return tsi, tsr, nil
 }
-
-// firstGroup is the group whose value goes with an offer.
-func firstGroup(list []ike.ESPProposal) suite.KE {
-	for _, g := range list[0].KEs {
-		if g != suite.KENone {
-			return g
-		}
-	}
-	return suite.KENone
-}
-
-func offersGroup(list []ike.ESPProposal, group suite.KE) bool {
-	return group != suite.KENone && slices.ContainsFunc(list, func(p ike.ESPProposal) bool { return slices.Contains(p.KEs, group) })
-}

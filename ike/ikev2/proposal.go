@@ -35,22 +35,6 @@ func proposeIKE(conf []ike.IKEProposal, spi []byte) *ikev2msg.SA {
 	return sa
 }
 
-// protocolOf is the protocol of a child.
-func protocolOf(ah bool) ikev2msg.Protocol {
-	if ah {
-		return ikev2msg.ProtoAH
-	}
-	return ikev2msg.ProtoESP
-}
-
-// proposalsOption is the name of the option that has a child's proposals.
-func proposalsOption(c *ike.ChildConfig) string {
-	if c.AH() {
-		return "ah_proposals"
-	}
-	return "esp_proposals"
-}
-
 // proposeESP is the offer of a child SA, of ESP or of AH. In IKE_AUTH there is no key exchange and the groups stay away
 // (RFC 7296, Section 1.2).
 func proposeESP(conf []ike.ESPProposal, spi uint32, withKE bool) *ikev2msg.SA {
