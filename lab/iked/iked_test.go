@@ -98,6 +98,23 @@ var spiOf = regexp.MustCompile(`spi=\d+\(0x[0-9a-f]+\)`)
 // spis are those of the engine, in order.
 func spis(d *iked) string { return strings.Join(spiOf.FindAllString(d.dump(), -1), " ") }
 
+// TestRebind: the NAT forgets its mappings under a tunnel. iked has no ear for a new mapping: the engine follows the first authentic
+// packet, and traffic goes on in both directions.
+func TestRebind(t *testing.T) {
+	w := world(t)
+	g, c := gateway(w, ""), client(w, "")
+	g.launch()
+	c.launch()
+	up(w)
+	before := w.Mappings(4500)
+	w.Forget()
+	t.Logf("up again after %v", up(w))
+	if after := w.Mappings(4500); strings.Join(after, " ") == strings.Join(before, " ") {
+		t.Errorf("the NAT has its mappings still: %v", after)
+	}
+	traffic(w)
+}
+
 // TestDelete: what ikectl takes away is gone at both ends, policies as well.
 func TestDelete(t *testing.T) {
 	w := world(t)
