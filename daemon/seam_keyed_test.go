@@ -147,7 +147,12 @@ func TestKeyedSeam(t *testing.T) {
 	}
 	k.RemoveAll(7)
 	expect("at the end", 0, 0)
-	if k.children() != 0 || len(k.reqids)+len(k.policies)+len(k.pairs)+len(k.owned) != 0 {
+	if k.children() != 0 {
+		t.Error("children are there still")
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.reqids)+len(k.policies)+len(k.pairs)+len(k.owned) != 0 {
 		t.Error("the seam keeps something")
 	}
 }
