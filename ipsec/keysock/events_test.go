@@ -85,7 +85,6 @@ func TestAcquire(t *testing.T) {
 		if got = w.take(c); len(got) != 1 || got[0].Seq == a.Seq {
 			t.Fatalf("%d ACQUIREs after the failure", len(got))
 		}
-		a = got[0]
 		w.advance(31 * time.Second)
 		w.packet()
 		if got = w.take(c); len(got) != 1 {
@@ -157,9 +156,9 @@ func TestExpire(t *testing.T) {
 
 // A reservation ends after 30 s. Linux tells of it, the BSDs do not. Its place among the client's reservations is free again.
 func TestLarvalTimeout(t *testing.T) {
-	each(t, func(t *testing.T, w *world, c keysock.ClientID, d pfkey.Dialect) {
+	each(t, func(t *testing.T, w *world, _ keysock.ClientID, d pfkey.Dialect) {
 		w.s = keysock.New(w.db, keysock.Config{Larval: 2})
-		c = w.client(d, true)
+		c := w.client(d, true)
 		w.want(c, header(pfkey.TypeRegister, pfkey.SATypeESP), pfkey.OK)
 		w.getSPI(c, "192.0.2.1", "192.0.2.2", 1)
 		spi := w.getSPI(c, "192.0.2.1", "192.0.2.2", 2)

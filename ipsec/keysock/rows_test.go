@@ -285,13 +285,13 @@ func TestNewAddress(t *testing.T) {
 
 // An SPI is unique in FreeBSD's whole database; elsewhere with its destination and protocol.
 func TestSPIUniqueness(t *testing.T) {
-	each(t, func(t *testing.T, w *world, c keysock.ClientID, d pfkey.Dialect) {
+	each(t, func(t *testing.T, w *world, _ keysock.ClientID, d pfkey.Dialect) {
 		db, err := sadb.New(start, sadb.Config{Rand: zeros{}, SPIPerDestination: true})
 		if err != nil {
 			t.Fatal(err)
 		}
 		w.db, w.s = db, keysock.New(db, keysock.Config{})
-		c = w.client(d, true)
+		c := w.client(d, true)
 		want := pfkey.OK
 		if d == pfkey.FreeBSD {
 			want = pfkey.EEXIST
