@@ -23,8 +23,8 @@ func pfkeyPolicyCommand() *cobra.Command {
 		Short: "Add and delete policies by hand, as setkey's spdadd and spddelete do",
 		Example: `  natterjack pfkey policy add 10.1.0.0/16 10.2.0.0/16 any -P out ipsec esp/tunnel/192.0.2.1-192.0.2.2/require
   natterjack pfkey policy delete --id 16`,
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(pfkeyPolicyAddCommand(), pfkeyPolicyDeleteCommand())
 	return cmd
