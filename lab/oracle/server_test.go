@@ -33,7 +33,7 @@ type ours struct {
 
 func (o *ours) Reset() (err error) {
 	o.now = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	if o.db, err = sadb.New(o.now, sadb.Config{Rand: rand.New(rand.NewSource(1))}); err != nil {
+	if o.db, err = sadb.New(o.now, sadb.Config{Rand: rand.New(rand.NewSource(1)), SPIPerDestination: true}); err != nil {
 		return err
 	}
 	o.server = keysock.New(o.db, keysock.Config{})
