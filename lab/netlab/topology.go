@@ -9,7 +9,8 @@
 //	v1 ── c1 ──┘
 //
 // c are the clients, n their NAT (or only a router), m the gateway's static NAT where there is one, g the gateway; v and w
-// are hosts in the networks behind them. Nobody outside has a route to what is inside.
+// are hosts in the networks behind them. Nobody outside has a route to what is inside. With homes a NAT h stands before each
+// client, whose network is that of every other home, and n is the carrier's.
 
 package netlab
 
@@ -39,6 +40,7 @@ type Topology struct {
 	GatewayNAT bool     // the gateway stands behind a static NAT
 	Clients    int      // 0 is 1
 	Networks   bool     // a host in a network behind each client
+	Homes      bool     // a masquerade of its own before each client: all clients have one address
 }
 
 // Host is an end of tunnels.
@@ -72,8 +74,11 @@ func NewWorld(l *Lab, top Topology) *World {
 	}
 	w := &World{Lab: l, Topology: top, Router: l.NewSpace("n")}
 	w.Router.Forward()
-	w.Router.IP("link add lan type bridge", "link set lan up",
-		"addr add 192.168.77.1/24 dev lan", "addr add fd77::1/64 dev lan nodad")
+	lan4, lan6 := "192.168.77.1/24", "fd77::1/64"
+	if top.Homes {
+		lan4, lan6 = "100.64.0.1/24", "fd64::1/64" // RFC 6598
+	}
+	w.Router.IP("link add lan type bridge", "link set lan up", "addr add "+lan4+" dev lan", "addr add "+lan6+" dev lan nodad")
 	w.gateway()
 	for i := range top.Clients {
 		w.client(i)
@@ -148,9 +153,17 @@ func (w *World) client(i int) {
 		Net4: netip.MustParsePrefix(fmt.Sprintf("10.%d.0.0/24", 40+i)), Net6: netip.MustParsePrefix(fmt.Sprintf("fd4%d::/64", i))}
 	c.Inner4, c.Inner6 = c.Net4.Addr().Next().Next(), c.Net6.Addr().Next().Next()
 	v4, v6 := fmt.Sprintf("192.168.77.%d", 10+i), fmt.Sprintf("fd77::%d", 10+i)
-	port := fmt.Sprintf("port%d", i)
-	w.join(w.Router, port, c.Space, "wan")
+	port, attached := fmt.Sprintf("port%d", i), c.Space
+	if w.Homes {
+		v4, v6 = "192.168.77.2", "fd77::2"
+		attached = w.home(i, c.Space)
+	}
+	w.join(w.Router, port, attached, "wan")
 	w.Router.IP("link set " + port + " master lan")
+	if w.Homes {
+		attached.IP(fmt.Sprintf("addr add 100.64.0.%d/24 dev wan", 10+i), fmt.Sprintf("addr add fd64::%d/64 dev wan nodad", 10+i),
+			"route add default via 100.64.0.1", "-6 route add default via fd64::1")
+	}
 	c.IP("addr add "+v4+"/24 dev wan", "addr add "+v6+"/64 dev wan nodad",
 		"route add default via 192.168.77.1", "-6 route add default via fd77::1")
 	c.Addr = w.pick(v4, v6)
@@ -168,6 +181,22 @@ func (w *World) client(i int) {
 		w.behind(c)
 	}
 	w.Clients = append(w.Clients, c)
+}
+
+// home makes the NAT of one client. It keeps ports where it can, as most do, so that what leaves two homes differs by its
+// address alone.
+func (w *World) home(i int, c *Space) *Space {
+	w.Helper()
+	h := w.NewSpace(fmt.Sprintf("h%d", i))
+	h.Forward()
+	w.join(h, "lan", c, "wan")
+	h.IP("addr add 192.168.77.1/24 dev lan", "addr add fd77::1/64 dev lan nodad")
+	h.NFT(`table inet nat {
+  chain post { type nat hook postrouting priority srcnat; oifname "wan" masquerade
+  }
+}
+`)
+	return h
 }
 
 // behind joins a host's inner network: the host is its first address, the inner host its second.

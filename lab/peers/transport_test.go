@@ -49,15 +49,19 @@ func l2tp(local, remote string) func(*netlab.Config) {
 	}
 }
 
-// TestTwoL2TPClients is RFC 3948, Section 5.2: two clients with the same port behind one address, and an unmodified server on
-// an ordinary socket sees two peers and answers each of them.
+// TestTwoL2TPClients is RFC 3948, Section 5.2: two clients in homes of their own have the same private address and the same
+// port, and their carrier gives both one public address. An unmodified server on an ordinary socket of the gateway's host sees
+// two peers and answers each of them.
 func TestTwoL2TPClients(t *testing.T) {
 	for name, v6 := range map[string]bool{"ipv4": false, "ipv6": true} {
 		t.Run(name, func(t *testing.T) {
 			s := scenario{pair: pair{netlab.Natterjack, netlab.Natterjack}, mode: host, strict: true,
-				top: netlab.Topology{NAT: netlab.Masquerade, Clients: 2, IPv6: v6}}
+				top: netlab.Topology{NAT: netlab.Masquerade, Homes: true, Clients: 2, IPv6: v6}}
 			s.editClient, s.editGateway = l2tp("dynamic[udp/1701]", "dynamic[udp/1701]"), l2tp("dynamic[udp/1701]", "dynamic[udp]")
 			tn := s.up(t)
+			if a, b := tn.Clients[0].Addr, tn.Clients[1].Addr; a != b {
+				t.Fatalf("the clients are %v and %v, expected one address", a, b)
+			}
 			capture := tn.Router.Capture("wan")
 			tn.Gateway.Start("echo", nil, "python3", "-c", echoServer, tn.Gateway.Addr.String())
 			time.Sleep(time.Second)
@@ -69,7 +73,10 @@ func TestTwoL2TPClients(t *testing.T) {
 					if err != nil {
 						t.Fatalf("client %d: %v: %s", i, err, out)
 					}
-					peers[strings.TrimSpace(out)] = true
+					if out = strings.TrimSpace(out); !strings.HasPrefix(out, "from "+c.Public.String()+" ") {
+						t.Errorf("the server saw client %d %s, expected the carrier's %v", i, out, c.Public)
+					}
+					peers[out] = true
 				}
 				if len(peers) != 2 {
 					t.Errorf("the server saw %v, expected two peers", peers)
