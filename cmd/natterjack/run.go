@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/natterjack/natterjack/daemon/config"
+	"github.com/natterjack/natterjack/daemon/keyhost"
 )
 
 // runFlags are the flags of run. Those that were given win over the section daemon of the configuration.
@@ -99,6 +100,11 @@ func (f *runFlags) check() error {
 		}
 	case f.ipsec != "" && f.ipsec != "engine":
 		return usagef("--ipsec: expected engine or pfkey:PATH, found %q", f.ipsec)
+	}
+	for _, text := range f.pfkey {
+		if _, _, err := keyhost.ParsePath(text); err != nil {
+			return usagef("--pfkey: %v", err)
+		}
 	}
 	if f.vici = strings.TrimPrefix(f.vici, "unix://"); strings.Contains(f.vici, "://") {
 		return usagef("--vici: expected PATH or unix://PATH, found %q", f.vici)

@@ -117,7 +117,7 @@ func (s *service) serveKeys() error {
 	for _, text := range s.flags.pfkey {
 		path, d, err := keyhost.ParsePath(text)
 		if err != nil {
-			return usagef("--pfkey: %v", err)
+			return err
 		}
 		if err := server.Listen(path, pfkey.Config{Dialect: d}); err != nil {
 			return err
