@@ -123,8 +123,8 @@ func (k *keyed) addSAs(p *keyedPair, c *ike.ChildSA) error {
 	if c.Config == nil {
 		return errors.New("child: no configuration")
 	}
-	if c.CPIIn != 0 {
-		return errors.New("IPComp is not built over PF_KEY: set ipcomp = no")
+	if err := expressible(c); err != nil {
+		return err
 	}
 	limits, err := limitsOf(*c)
 	if err != nil {
@@ -152,6 +152,21 @@ func (k *keyed) addSAs(p *keyedPair, c *ike.ChildSA) error {
 	defer wipeMessage(out)
 	_, err = k.request(out)
 	return err
+}
+
+// expressible refuses what PF_KEY has no words for.
+func expressible(c *ike.ChildSA) error {
+	switch {
+	case c.CPIIn != 0:
+		return errors.New("IPComp is not built over PF_KEY: set ipcomp = no")
+	case !c.Config.CopyDF:
+		return errors.New("copy_df = no is not built over PF_KEY: leave it out, or use --ipsec engine")
+	case !c.Config.CopyECN:
+		return errors.New("copy_ecn = no is not built over PF_KEY: leave it out, or use --ipsec engine")
+	case c.Config.CopyDSCP != ike.CopyDSCPOut:
+		return errors.New("copy_dscp other than out is not built over PF_KEY: leave it out, or use --ipsec engine")
+	}
+	return nil
 }
 
 // sends reports whether a pair is still sent on.

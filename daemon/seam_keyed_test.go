@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -75,8 +76,8 @@ func keyedPath(remote string) ike.Path {
 	return ike.Path{Local: netip.MustParseAddrPort("192.0.2.1:4500"), Remote: netip.MustParseAddrPort(remote), Encap: natt.NonESP}
 }
 
-// keyedPut reserves and installs a child.
-func keyedPut(t *testing.T, k *keyed, unique uint64, reqid, spiOut uint32, change func(*ike.ChildSA)) ike.ChildSA {
+// keyedChild reserves an SPI and makes a child for it.
+func keyedChild(t *testing.T, k *keyed, unique uint64, reqid, spiOut uint32) ike.ChildSA {
 	t.Helper()
 	path := keyedPath("198.51.100.1:4500")
 	r, ok := k.Ask(time.Now(), unique, ike.Reserve{Local: path.Local.Addr(), Remote: path.Remote.Addr(), Reqid: reqid}).(ike.Reserved)
@@ -85,9 +86,15 @@ func keyedPut(t *testing.T, k *keyed, unique uint64, reqid, spiOut uint32, chang
 	}
 	key := make([]byte, 20)
 	_, _ = rand.Read(key)
-	c := ike.ChildSA{Name: "net", Unique: unique, ChildID: r.ChildID, Reqid: r.Reqid, SPIIn: r.SPI, SPIOut: spiOut, Path: path, Encap: true,
+	return ike.ChildSA{Name: "net", Unique: unique, ChildID: r.ChildID, Reqid: r.Reqid, SPIIn: r.SPI, SPIOut: spiOut, Path: path, Encap: true,
 		Suite: suite.ESP{Encr: suite.EncrAESGCM16, EncrBits: 128}, KeyIn: secret.New(key), KeyOut: secret.New(key),
-		TSLocal: prefix("10.1.0.0/16"), TSRemote: prefix("10.2.0.0/16"), Config: &ike.ChildConfig{Name: "net"}}
+		TSLocal: prefix("10.1.0.0/16"), TSRemote: prefix("10.2.0.0/16"), Config: &ike.ChildConfig{Name: "net", CopyDF: true, CopyECN: true}}
+}
+
+// keyedPut reserves and installs a child.
+func keyedPut(t *testing.T, k *keyed, unique uint64, reqid, spiOut uint32, change func(*ike.ChildSA)) ike.ChildSA {
+	t.Helper()
+	c := keyedChild(t, k, unique, reqid, spiOut)
 	if change != nil {
 		change(&c)
 	}
@@ -178,4 +185,30 @@ func TestKeyedLost(t *testing.T) {
 		t.Error("children are there still")
 	}
 	keyedPut(t, k, 7, 0, 0xc0000001, nil)
+}
+
+// TestKeyedRefusals: what PF_KEY cannot say is refused by the option's name, and nothing of the child is left.
+func TestKeyedRefusals(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pfkey")
+	s := serve(t, path)
+	defer s.hub.Close()
+	k, _ := keyedTo(t, path)
+	for option, change := range map[string]func(*ike.ChildSA){
+		"ipcomp":    func(c *ike.ChildSA) { c.CPIIn = 0x4000 },
+		"copy_df":   func(c *ike.ChildSA) { c.Config.CopyDF = false },
+		"copy_ecn":  func(c *ike.ChildSA) { c.Config.CopyECN = false },
+		"copy_dscp": func(c *ike.ChildSA) { c.Config.CopyDSCP = ike.CopyDSCPNo },
+	} {
+		t.Run(option, func(t *testing.T) {
+			c := keyedChild(t, k, 7, 0, 0xc0000001)
+			change(&c)
+			a, ok := k.Ask(time.Now(), 7, ike.Install{Child: c}).(ike.Failed)
+			if !ok || !strings.Contains(a.Err.Error(), option) {
+				t.Errorf("install: %+v, expected a refusal that names %s", a, option)
+			}
+			if sas, policies := s.counts(); sas != 0 || policies != 0 || k.children() != 0 {
+				t.Errorf("%d SAs, %d policies, %d children are left", sas, policies, k.children())
+			}
+		})
+	}
 }
