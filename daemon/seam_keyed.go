@@ -153,7 +153,7 @@ func (k *keyed) clear() {
 	clear(k.reqids)
 }
 
-// connect dials and registers: for what an engine tells, and as a daemon that moves its SAs itself.
+// connect dials and registers: for what an engine tells, as a daemon that moves its SAs itself, and whose earlier run's SAs go now.
 func (k *keyed) connect() (*port.Conn, error) {
 	ctx, cancel := context.WithTimeout(k.ctx, keyedLimit)
 	defer cancel()
@@ -162,7 +162,7 @@ func (k *keyed) connect() (*port.Conn, error) {
 		return nil, err
 	}
 	for _, kind := range []pfkey.SAType{pfkey.SATypeESP, pfkey.SATypeAH} {
-		m := &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeRegister, SAType: kind}, KMPrivate: conn.Codec().Private(pfkey.PrivateMoves)}
+		m := &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeRegister, SAType: kind}, KMPrivate: conn.Codec().Private(pfkey.PrivateMoves | pfkey.PrivateFresh)}
 		if _, err := conn.Request(ctx, m); err != nil {
 			conn.Close()
 			return nil, fmt.Errorf("REGISTER: %w", err)

@@ -212,3 +212,40 @@ func TestKeyedRefusals(t *testing.T) {
 		})
 	}
 }
+
+// TestKeyedCrash: what a daemon that crashed has left protects on, and is gone when it is back; what others made stays.
+func TestKeyedCrash(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pfkey")
+	s := serve(t, path)
+	defer s.hub.Close()
+	k, _ := keyedTo(t, path)
+	keyedPut(t, k, 7, 0, 0xc0000001, nil)
+	other, err := port.Dial(t.Context(), path, pfkey.FreeBSD)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if _, err := other.Request(t.Context(), &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeGetSPI, SAType: pfkey.SATypeESP},
+		Src: addressOf(netip.MustParseAddr("192.0.2.7")), Dst: addressOf(netip.MustParseAddr("192.0.2.1")),
+		SPIRange: &pfkey.SPIRange{Min: 0x1000, Max: 0x2000}, SA2: &pfkey.SA2{Mode: pfkey.ModeTunnel}}); err != nil {
+		t.Fatal(err)
+	}
+	k.close()
+	if _, err := other.Request(t.Context(), &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeRegister, SAType: pfkey.SATypeESP}}); err != nil {
+		t.Fatal(err)
+	}
+	if sas, policies := s.counts(); sas != 3 || policies != 2 {
+		t.Errorf("after the end: %d SAs and %d policies, expected 3 and 2", sas, policies)
+	}
+	for end := time.Now().Add(5 * time.Second); ; {
+		next, _ := keyedTo(t, path) // the service may hear of the end later than of this
+		sas, policies := s.counts()
+		if sas == 1 && policies == 0 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("with the next run: %d SAs and %d policies, expected 1 and 0", sas, policies)
+		}
+		next.close()
+	}
+}

@@ -184,7 +184,7 @@ func addresses(m *pfkey.Message) (src, dst netip.Addr, err error) {
 
 // register is SADB_REGISTER: who is registered for a kind of SA hears of ACQUIRE, EXPIRE and NEW_MAPPING. UNSPEC asks for the list
 // of algorithms only.
-func (s *Server) register(_ time.Time, c *client, m *pfkey.Message) error {
+func (s *Server) register(now time.Time, c *client, m *pfkey.Message) error {
 	if m.SAType > maxSAType(c.codec.Dialect) {
 		return pfkey.EINVAL
 	}
@@ -194,8 +194,13 @@ func (s *Server) register(_ time.Time, c *client, m *pfkey.Message) error {
 		}
 		c.registered |= satypeBit(m.SAType)
 	}
-	if c.codec.PrivateFlags(m.KMPrivate)&pfkey.PrivateMoves != 0 {
+	flags := c.codec.PrivateFlags(m.KMPrivate)
+	if flags&pfkey.PrivateMoves != 0 {
 		s.db.SetFollow(c.owner, false)
+	}
+	if flags&pfkey.PrivateFresh != 0 {
+		c.fresh = true
+		s.removeLeft(now)
 	}
 	h := m.Header
 	registered := toRegistered(m.SAType)

@@ -55,6 +55,7 @@ type Server struct {
 
 	sas      saTable
 	policies policyTable
+	left     map[uint64]bool // owners that said pfkey.PrivateFresh and have ended; empty after the next of them
 
 	out   []Delivery // of the call in progress
 	cache encoded    // of the message in delivery
@@ -68,7 +69,8 @@ type client struct {
 	owner      uint64
 	registered uint16 // bit: pfkey.SAType
 	promisc    bool
-	larval     int // reservations, bounded
+	larval     int  // reservations, bounded
+	fresh      bool // said pfkey.PrivateFresh
 	dump       *dump
 }
 
@@ -87,6 +89,7 @@ func New(db *sadb.DB, c Config) *Server {
 	}
 	return &Server{
 		db: db, config: c, clients: map[ClientID]*client{}, sas: newSATable(), policies: newPolicyTable(),
+		left: map[uint64]bool{},
 	}
 }
 
@@ -112,6 +115,9 @@ func (s *Server) Detach(_ time.Time, id ClientID) {
 		return
 	}
 	delete(s.clients, id)
+	if c.fresh {
+		s.left[c.owner] = true
+	}
 	for i, o := range s.order {
 		if o == c {
 			s.order = append(s.order[:i], s.order[i+1:]...)

@@ -14,6 +14,9 @@ const (
 	// PrivateMoves: the client moves its SAs itself (UPDATE with NEW_ADDRESS, MIGRATE), and the engine must not let them follow an
 	// authentic new endpoint of the peer. It is told of one by NEW_MAPPING, as ever.
 	PrivateMoves uint32 = 1 << 0
+	// PrivateFresh: the client is a key daemon that starts with nothing. What clients that said the same have left behind when they
+	// ended (a crash) is removed now, and not when they ended: until then it protects what it protected.
+	PrivateFresh uint32 = 1 << 1
 
 	privateMagic = "NATTERJK"
 	privateLen   = 20 // behind the extension's header
