@@ -222,6 +222,13 @@ func (n *Node) serveKeys() {
 	})
 }
 
+// StopKeys ends the engine of a daemon that has none: what is left then was left by one of the two.
+func (n *Node) StopKeys() {
+	if n.engine != nil && !n.engine.Ended() {
+		n.engine.Stop(syscall.SIGTERM, 4*time.Second)
+	}
+}
+
 // Swanctl runs Debian's swanctl against the daemon; its failure is the test's.
 func (n *Node) Swanctl(args ...string) string {
 	n.lab.Helper()

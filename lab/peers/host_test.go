@@ -27,6 +27,7 @@ func ourClients() []pair {
 // hostClean fails if a host differs from before a Natterjack ran on it: device, rules, tables of routes and of nftables.
 func (tn *tunnel) hostClean(n *netlab.Node) {
 	tn.Helper()
+	n.StopKeys()
 	tn.Eventually(3*time.Second, n.Role+": nothing of the daemon's is left", func() (bool, string) {
 		state := n.Run("ip", "link") + n.Run("ip", "rule") + n.Run("ip", "-6", "rule") + n.Run("nft", "list", "ruleset") +
 			n.Run("ip", "route", "show", "table", "all") + n.Run("ip", "-6", "route", "show", "table", "all")
