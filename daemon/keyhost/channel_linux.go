@@ -14,13 +14,11 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/natterjack/natterjack/port/redirect"
+	"github.com/natterjack/natterjack/port/unixsocket"
 	"github.com/natterjack/natterjack/wire/natt"
 )
 
@@ -65,19 +63,11 @@ func (w *wireSocket) socket() redirect.Socket {
 
 // ListenPorts serves supervisors beside the PF_KEY socket path.
 func (e *Engine) ListenPorts(path string) error {
-	path += channelSuffix
-	if c, err := net.Dial("unix", path); err == nil {
-		c.Close()
-		return fmt.Errorf("%s: another engine listens there", path)
-	} else if errors.Is(err, unix.ECONNREFUSED) {
-		_ = os.Remove(path) // what a crash left
-	}
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	l, err := unixsocket.Listen(path+channelSuffix, unixsocket.Config{
+		Network: "unix", Mode: 0o600, Noun: "socket of the program's ports", Listener: "engine", Hint: "choose another path",
+	})
 	if err != nil {
 		return err
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		return errors.Join(err, l.Close())
 	}
 	e.loops.Go(func() { e.acceptPorts(l) })
 	e.loops.Go(func() {
@@ -87,7 +77,7 @@ func (e *Engine) ListenPorts(path string) error {
 	return nil
 }
 
-func (e *Engine) acceptPorts(l *net.UnixListener) {
+func (e *Engine) acceptPorts(l *unixsocket.Listener) {
 	room := make(chan struct{}, maxChannels)
 	for {
 		c, err := l.AcceptUnix()
@@ -117,8 +107,8 @@ func (e *Engine) servePorts(c *net.UnixConn) {
 		case <-done:
 		}
 	})
-	if !trusted(c) {
-		e.log.Warn("a supervisor was refused: it is of another user")
+	if peer, err := unixsocket.PeerOf(c); err != nil || !peer.Trusted() {
+		e.log.Warn("a supervisor was refused: it is of another user", "uid", peer.UID)
 		return
 	}
 	owner := new(int) // another for each connection
@@ -145,20 +135,6 @@ func (e *Engine) servePorts(c *net.UnixConn) {
 			return
 		}
 	}
-}
-
-// trusted reports whether the other end is root's or this user's.
-func trusted(c *net.UnixConn) bool {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return false
-	}
-	ok := false
-	_ = raw.Control(func(fd uintptr) {
-		cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-		ok = err == nil && (cred.Uid == 0 || int(cred.Uid) == os.Geteuid())
-	})
-	return ok
 }
 
 // Ports is the supervisor's end of a channel: a redirect.Engine. Its methods are safe for concurrent use.

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/natterjack/natterjack/port/unixsocket"
 	wire "github.com/natterjack/natterjack/wire/pfkey"
 )
 
@@ -49,7 +50,7 @@ func Dial(ctx context.Context, path string, d wire.Dialect) (*Conn, error) {
 		if c, err = dialer.DialContext(ctx, kind, path); err == nil {
 			return NewConn(c.(*net.UnixConn), d), nil
 		}
-		if !otherKind(err) {
+		if !unixsocket.OtherKind(err) {
 			break
 		}
 	}

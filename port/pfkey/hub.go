@@ -129,12 +129,12 @@ func (h *Hub) Serve(l *Listener) {
 			return
 		default:
 		}
-		conn, err := l.ul.AcceptUnix()
+		conn, err := l.AcceptUnix()
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return
 		case err != nil:
-			h.log.Warn("PF_KEY socket: a client could not be accepted", "socket", l.path, "error", err)
+			h.log.Warn("PF_KEY socket: a client could not be accepted", "socket", l.Path(), "error", err)
 			select {
 			case <-h.closed:
 			case <-time.After(acceptPause):
@@ -147,15 +147,14 @@ func (h *Hub) Serve(l *Listener) {
 
 // admit asks who it is, and serves who may be served.
 func (h *Hub) admit(l *Listener, conn *net.UnixConn) {
-	uid := peerUID(conn)
-	privileged := trusted(uid, l.config.Readable)
+	peer, privileged := peerOf(conn, l.config.Readable)
 	if !privileged && !l.config.Readable {
-		h.log.Warn("PF_KEY client refused: it is of another user", "socket", l.path, "uid", uid)
+		h.log.Warn("PF_KEY client refused: it is of another user", "socket", l.Path(), "uid", peer.UID)
 		conn.Close()
 		return
 	}
 	if err := h.Add(conn, wire.ClientInfo{Dialect: l.config.Dialect, Privileged: privileged}); err != nil {
-		h.log.Warn("PF_KEY client refused", "socket", l.path, "uid", uid, "error", err)
+		h.log.Warn("PF_KEY client refused", "socket", l.Path(), "uid", peer.UID, "error", err)
 	}
 }
 

@@ -17,8 +17,8 @@ import (
 // mode of the socket would let it in, and with Readable it is served without privilege.
 func TestPeerIsAsked(t *testing.T) {
 	near, far := pair(t, unix.SOCK_SEQPACKET)
-	if uid := peerUID(far); uid != os.Geteuid() {
-		t.Errorf("the peer is user %d, expected %d", uid, os.Geteuid())
+	if peer, ok := peerOf(far, false); !ok || peer.UID != os.Geteuid() {
+		t.Errorf("the peer is user %d, trusted %v, expected %d", peer.UID, ok, os.Geteuid())
 	}
 	near.Close()
 	if os.Geteuid() != 0 {

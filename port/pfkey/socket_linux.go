@@ -2,11 +2,7 @@
 
 package pfkey
 
-import (
-	"net"
-
-	"golang.org/x/sys/unix"
-)
+import "golang.org/x/sys/unix"
 
 // sendFlags: who writes to a socket that was closed gets an error, not a signal.
 const sendFlags = unix.MSG_NOSIGNAL
@@ -17,19 +13,4 @@ func hungUp(fd int) bool {
 	p[0].Events = unix.POLLRDHUP
 	_, err := unix.Poll(p, 0)
 	return err != nil || p[0].Revents&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR) != 0
-}
-
-// peerUID asks the kernel who connected (SO_PEERCRED): what it was then, whatever it calls itself now.
-func peerUID(c *net.UnixConn) int {
-	uid := -2 // nobody's: the kernel must be able to say
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return uid
-	}
-	_ = raw.Control(func(fd uintptr) {
-		if cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
-			uid = int(cred.Uid)
-		}
-	})
-	return uid
 }

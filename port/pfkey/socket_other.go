@@ -8,7 +8,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"io/fs"
 	"net"
 
 	"golang.org/x/sys/windows"
@@ -34,17 +33,3 @@ func tryWrite(_ *net.UnixConn, b []byte) (rest []byte, err error) { return b, ni
 func disconnected(err error) bool {
 	return errors.Is(err, windows.WSAECONNRESET) || errors.Is(err, windows.WSAECONNABORTED)
 }
-
-// trusted: who connected is not asked, the folder's permissions have decided.
-func trusted(_ int, readable bool) bool { return !readable }
-
-// lockFolder: Windows refuses to bind a name that exists, and modes of sockets are the folder's.
-func lockFolder(string) (unlock func(), err error) { return func() {}, nil }
-
-func ours(fs.FileInfo) bool { return true }
-
-func othersCanReplace(fs.FileInfo) bool { return false }
-
-func refused(err error) bool { return errors.Is(err, windows.WSAECONNREFUSED) }
-
-func otherKind(error) bool { return false }

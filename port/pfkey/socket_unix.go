@@ -8,10 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"io/fs"
 	"net"
-	"os"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -95,38 +92,3 @@ func tryWrite(c *net.UnixConn, b []byte) (rest []byte, err error) {
 func disconnected(err error) bool {
 	return errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE)
 }
-
-// trusted reports whether the user may do everything. Where the system does not say who it is (-1) the mode of the socket has
-// decided, unless that lets everybody in.
-func trusted(uid int, readable bool) bool {
-	return uid == 0 || uid >= 0 && uid == os.Geteuid() || uid == -1 && !readable
-}
-
-// lockFolder holds an advisory lock on a folder.
-func lockFolder(dir string) (unlock func(), err error) {
-	f, err := os.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return func() { f.Close() }, nil
-}
-
-// ours reports whether the effective user owns it. Root owns what any user left.
-func ours(info fs.FileInfo) bool {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	return ok && (os.Geteuid() == 0 || int(st.Uid) == os.Geteuid())
-}
-
-// othersCanReplace reports whether everybody may remove files of the folder.
-func othersCanReplace(info fs.FileInfo) bool {
-	return info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0
-}
-
-func refused(err error) bool { return errors.Is(err, unix.ECONNREFUSED) }
-
-// otherKind: a socket listens there, of the other kind.
-func otherKind(err error) bool { return errors.Is(err, unix.EPROTOTYPE) }

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/natterjack/natterjack/port/unixsocket"
 	wire "github.com/natterjack/natterjack/wire/vici"
 )
 
@@ -25,7 +26,7 @@ const (
 )
 
 // Peer is who connected, as the kernel says; -1 where it does not.
-type Peer struct{ UID, PID int }
+type Peer = unixsocket.Peer
 
 // Emit sends an event of a running command to its client, if the client registered it. It waits while the client is slow and
 // fails when the client is gone.
@@ -71,7 +72,7 @@ func (s *Server) Serve(l *Listener) {
 	s.listeners[l] = struct{}{}
 	s.mu.Unlock()
 	for !s.closing.Load() {
-		conn, err := l.ul.AcceptUnix()
+		conn, err := l.AcceptUnix()
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return
@@ -89,7 +90,10 @@ func (s *Server) Serve(l *Listener) {
 
 // admit starts to serve a client, in the place of an idle one where there are too many.
 func (s *Server) admit(conn *net.UnixConn) {
-	peer := peerOf(conn)
+	peer, err := unixsocket.PeerOf(conn)
+	if err != nil {
+		s.log.Debug("control socket: the system does not say who connected", "error", err) // the socket's mode has decided
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing.Load() {

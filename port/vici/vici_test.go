@@ -243,6 +243,7 @@ func within(t *testing.T, c <-chan struct{}) {
 	}
 }
 
+// TestListen: the group may connect, and errors say what the user can do. The rest is tested in port/unixsocket.
 func TestListen(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "sub", "s")
@@ -250,34 +251,17 @@ func TestListen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer l.Close()
 	info, err := os.Lstat(path)
 	if err != nil || info.Mode().Perm() != socketMode {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
-	if _, err := Listen(path, ""); err == nil || !strings.Contains(err.Error(), "another daemon listens") {
+	if _, err := Listen(path, ""); err == nil || !strings.Contains(err.Error(), "another daemon listens") || !strings.Contains(err.Error(), "choose another path with --vici") {
 		t.Errorf("a second daemon: %v", err)
 	}
-	// A crash leaves the socket, and nobody listens on it.
-	l.ul.Close()
-	if l, err = Listen(path, ""); err != nil {
-		t.Fatalf("after a crash: %v", err)
-	}
-	// Somebody took the name meanwhile: it is not removed.
-	os.Remove(path)
-	os.WriteFile(path, nil, 0o600)
-	l.Close()
-	if _, err := os.Lstat(path); err != nil {
-		t.Errorf("the file of another was removed: %v", err)
-	}
-	if _, err := Listen(path, ""); err == nil || !strings.Contains(err.Error(), "expected a socket") {
-		t.Errorf("a file in the way: %v", err)
-	}
 	os.Chmod(filepath.Dir(path), 0o777)
-	if _, err := Listen(path, ""); err == nil || !strings.Contains(err.Error(), "everybody can write") {
+	if _, err := Listen(path, ""); err == nil || !strings.Contains(err.Error(), "replace the control socket") || !strings.Contains(err.Error(), "choose another path with --vici") {
 		t.Errorf("a folder that everybody can write: %v", err)
-	}
-	if _, err := Listen(filepath.Join(dir, strings.Repeat("x", 120)), ""); err == nil {
-		t.Error("a path that is too long was accepted")
 	}
 }
 

@@ -1,18 +1,28 @@
 // Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
 
+// What Unix systems know of the owners of files, and their locks.
+
 //go:build unix
 
-package vici
+package unixsocket
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/user"
 	"strconv"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
+)
+
+const (
+	// lockTime bounds the wait for another process that makes or probes a socket in the folder (probeTime): who may read a folder
+	// may lock it, and must not be able to stop a daemon from starting without a word. lockPause lies between two tries.
+	lockTime, lockPause = 10 * time.Second, 20 * time.Millisecond
 )
 
 // lockFolder holds an advisory lock on a folder.
@@ -21,19 +31,19 @@ func lockFolder(dir string) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+	for end := time.Now().Add(lockTime); ; time.Sleep(lockPause) {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return func() { f.Close() }, nil
+		}
+		if errors.Is(err, unix.EWOULDBLOCK) && time.Now().After(end) {
+			err = fmt.Errorf("another process has held it for %v (end that one)", lockTime)
+		} else if errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, unix.EINTR) {
+			continue
+		}
 		f.Close()
 		return nil, err
 	}
-	return func() { f.Close() }, nil
-}
-
-// masked has f make a socket that nobody but its owner can connect to, whatever umask the process was started with: it listens
-// before its mode can be set. The mask is the whole process's; what others make meanwhile is only more private for it.
-func masked(f func()) {
-	old := unix.Umask(0o177)
-	defer unix.Umask(old)
-	f()
 }
 
 // ours reports whether the effective user owns it. Root owns what any user left.
@@ -48,6 +58,9 @@ func othersCanReplace(info fs.FileInfo) bool {
 }
 
 func refused(err error) bool { return errors.Is(err, unix.ECONNREFUSED) }
+
+// OtherKind reports whether the error of a connect(2) says that a socket listens there, of the other kind.
+func OtherKind(err error) bool { return errors.Is(err, unix.EPROTOTYPE) }
 
 func groupID(name string) (int, bool) {
 	if name == "" {

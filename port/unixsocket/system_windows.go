@@ -1,8 +1,8 @@
 // Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
 
-//go:build windows
+// Windows refuses to bind a name that exists; permissions of sockets are the folder's, and there is no group to set.
 
-package vici
+package unixsocket
 
 import (
 	"errors"
@@ -11,7 +11,6 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// lockFolder: Windows refuses to bind a name that exists, and modes of sockets are the folder's.
 func lockFolder(string) (unlock func(), err error) { return func() {}, nil }
 
 func ours(fs.FileInfo) bool { return true }
@@ -20,7 +19,7 @@ func othersCanReplace(fs.FileInfo) bool { return false }
 
 func refused(err error) bool { return errors.Is(err, windows.WSAECONNREFUSED) }
 
-// masked: there are no modes to mask.
-func masked(f func()) { f() }
+// OtherKind is false: there is one kind.
+func OtherKind(error) bool { return false }
 
 func groupID(string) (int, bool) { return 0, false }
