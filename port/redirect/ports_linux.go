@@ -28,7 +28,7 @@ const (
 	boundPoll, boundLimit = 10 * time.Millisecond, 10 * time.Second
 	// goneCheck is how often sockets that were closed are looked for.
 	goneCheck = time.Second
-	// maxPorts bounds the sockets of a program that are encapsulated.
+	// maxPorts bounds the sockets of a program that are encapsulated, or will be when they are bound.
 	maxPorts = 256
 )
 
@@ -48,13 +48,15 @@ type ports struct {
 	done   chan struct{} // closed at the end
 	loops  sync.WaitGroup
 
-	mu   sync.Mutex // protects all following fields
-	held map[uint64]Socket
-	said map[string]bool // complaints that were made
+	mu      sync.Mutex // protects all following fields
+	held    map[uint64]Socket
+	pending map[uint64]chan struct{} // of sockets that are not bound yet; closed to look no longer
+	said    map[string]bool          // complaints that were made
 }
 
 func newPorts(engine Engine, log *slog.Logger) *ports {
-	p := &ports{engine: engine, log: log, done: make(chan struct{}), held: map[uint64]Socket{}, said: map[string]bool{}}
+	p := &ports{engine: engine, log: log, done: make(chan struct{}), held: map[uint64]Socket{},
+		pending: map[uint64]chan struct{}{}, said: map[string]bool{}}
 	p.loops.Go(p.watch)
 	return p
 }
@@ -78,52 +80,13 @@ func (p *ports) once(text string, args ...any) {
 	}
 }
 
-// take copies a descriptor of the calling thread.
-func take(n *notification) (int, unix.Errno) {
-	leader, err := leaderOf(n.pid)
-	if err != nil {
-		return -1, unix.EBADF
-	}
-	pidfd, err := unix.PidfdOpen(leader, 0)
-	if err != nil {
-		return -1, unix.EBADF
-	}
-	defer unix.Close(pidfd)
-	fd, err := unix.PidfdGetfd(pidfd, int(int32(n.args[0])), 0)
-	if err == nil {
-		return fd, 0
-	}
-	var errno unix.Errno
-	if !errors.As(err, &errno) {
-		errno = unix.EBADF
-	}
-	return -1, errno
-}
-
-// leaderOf is the process of a thread.
-func leaderOf(pid uint32) (int, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, err
-	}
-	lines := bufio.NewScanner(bytes.NewReader(text))
-	for lines.Scan() {
-		if rest, ok := strings.CutPrefix(lines.Text(), "Tgid:"); ok {
-			return strconv.Atoi(strings.TrimSpace(rest))
-		}
-	}
-	return 0, errors.New("no Tgid")
-}
-
 // bypass keeps a socket of the program out of the tunnel.
-func (p *ports) bypass(n *notification) unix.Errno {
-	fd, errno := take(n)
-	if errno != 0 {
-		return errno
+func (p *ports) bypass(n *notification, fd int) unix.Errno {
+	_, errno := identify(n, fd)
+	if errno == 0 {
+		p.mark(fd)
 	}
-	defer unix.Close(fd)
-	p.mark(fd)
-	return 0
+	return errno
 }
 
 func (p *ports) mark(fd int) {
@@ -135,22 +98,13 @@ func (p *ports) mark(fd int) {
 	}
 }
 
-// encap carries out UDP_ENCAP with one of the values 0, 1, 2.
-func (p *ports) encap(n *notification, value int32) unix.Errno {
-	fd, errno := take(n)
-	if errno != 0 {
-		return errno
-	}
-	keep := false
-	defer func() {
-		if !keep {
-			unix.Close(fd)
-		}
-	}()
+// encap carries out UDP_ENCAP with one of the values 0, 1, 2 on a descriptor, which stays the caller's.
+func (p *ports) encap(n *notification, fd int, value int32, mark bool) unix.Errno {
 	s, errno := identify(n, fd)
 	if errno != 0 {
 		return errno
 	}
+	p.cancel(s.Inode)
 	if value == 0 {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0)
 		p.release(s.Inode)
@@ -168,11 +122,11 @@ func (p *ports) encap(n *notification, value int32) unix.Errno {
 		p.log.Error("the program's socket cannot be given a filter", "reason", err)
 		return unix.ENOPROTOOPT
 	}
-	p.mark(fd)
+	if mark {
+		p.mark(fd)
+	}
 	if s.Local.Port() == 0 {
-		keep = true
-		p.loops.Go(func() { p.whenBound(fd, s) })
-		return 0
+		return p.wait(fd, s)
 	}
 	return p.bind(s)
 }
@@ -227,8 +181,42 @@ func attach(fd int, m natt.Mode) error {
 	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]})
 }
 
+// wait has a socket that is not bound yet looked at until it is, or until cancel is called for it.
+func (p *ports) wait(fd int, s Socket) unix.Errno {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.held)+len(p.pending) >= maxPorts {
+		return unix.ENOBUFS
+	}
+	own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return unix.ENOBUFS
+	}
+	stop := make(chan struct{})
+	p.pending[s.Inode] = stop
+	p.loops.Go(func() {
+		p.whenBound(own, s, stop)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.pending[s.Inode] == stop {
+			delete(p.pending, s.Inode)
+		}
+	})
+	return 0
+}
+
+// cancel ends wait for a socket.
+func (p *ports) cancel(inode uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if stop, ok := p.pending[inode]; ok {
+		close(stop)
+		delete(p.pending, inode)
+	}
+}
+
 // whenBound waits for the port of a socket that was not bound yet.
-func (p *ports) whenBound(fd int, s Socket) {
+func (p *ports) whenBound(fd int, s Socket, stop <-chan struct{}) {
 	defer unix.Close(fd)
 	for begin := time.Now(); time.Since(begin) < boundLimit; {
 		local, errno := bound(fd)
@@ -238,10 +226,17 @@ func (p *ports) whenBound(fd int, s Socket) {
 		if local.Port() != 0 {
 			s.Local = local
 			p.bind(s)
+			select {
+			case <-stop:
+				p.release(s.Inode) // the program has changed its mind meanwhile
+			default:
+			}
 			return
 		}
 		select {
 		case <-p.done:
+			return
+		case <-stop:
 			return
 		case <-time.After(boundPoll):
 		}
@@ -251,7 +246,8 @@ func (p *ports) whenBound(fd int, s Socket) {
 
 func (p *ports) bind(s Socket) unix.Errno {
 	p.mu.Lock()
-	full := len(p.held) >= maxPorts
+	_, known := p.held[s.Inode]
+	full := !known && len(p.held) >= maxPorts
 	p.mu.Unlock()
 	if full {
 		return unix.ENOBUFS

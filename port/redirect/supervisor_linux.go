@@ -163,6 +163,8 @@ func (s *supervisor) socket(n *notification) {
 	switch {
 	case kind&^(0xf|flags) != 0:
 		errno = unix.EINVAL
+	case !s.privileged(n):
+		errno = unix.EPERM // the server sees the supervisor, whoever asks it
 	case kind&0xf != unix.SOCK_RAW:
 		errno = unix.ESOCKTNOSUPPORT
 	case protocol != pfKeyV2:
@@ -208,8 +210,11 @@ func (s *supervisor) open(n *notification, flags int32) unix.Errno {
 	}
 	if err := s.listener.give(n.id, theirs, flags&unix.SOCK_CLOEXEC != 0); err != nil {
 		r.close() // the call was interrupted, or the program has no descriptor left
-		if errors.Is(err, unix.EMFILE) {
+		switch {
+		case errors.Is(err, unix.EMFILE):
 			return unix.EMFILE
+		case !errors.Is(err, unix.ENOENT):
+			return unix.ENOBUFS // the caller waits, and would for ever
 		}
 	}
 	return 0
@@ -250,11 +255,13 @@ func (s *supervisor) option(n *notification) {
 	case !s.listener.waits(n.id):
 		return
 	case errno != 0:
+	case !s.privileged(n):
+		errno = unix.EPERM
 	case !bypasses(policy[:]):
 		// A program that is told that its socket is protected sends what must be.
 		errno = unix.EOPNOTSUPP
 	default:
-		errno = s.ports.bypass(n)
+		errno = s.with(n, func(fd int) unix.Errno { return s.ports.bypass(n, fd) })
 	}
 	s.listener.answer(n.id, 0, errno)
 }
@@ -281,7 +288,19 @@ func (s *supervisor) encap(n *notification) {
 		s.listener.untouched(n.id)
 		return
 	case errno == 0:
-		errno = s.ports.encap(n, v)
+		// Everybody may have ESP in UDP on their own port; past the tunnel goes only what is sent by who may.
+		mark := s.privileged(n)
+		errno = s.with(n, func(fd int) unix.Errno { return s.ports.encap(n, fd, v, mark) })
 	}
 	s.listener.answer(n.id, 0, errno)
+}
+
+// with lends f a copy of the descriptor that a call is about.
+func (s *supervisor) with(n *notification, f func(fd int) unix.Errno) unix.Errno {
+	fd, errno := s.take(n)
+	if errno != 0 {
+		return errno
+	}
+	defer unix.Close(fd)
+	return f(fd)
 }
