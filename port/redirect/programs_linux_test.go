@@ -21,7 +21,7 @@ import (
 var programs = map[string]func([]string) error{
 	"calls": programCalls, "rounds": programRounds, "hostile": programHostile, "travel": programTravel, "child": programChild,
 	"restart": programRestart, "ports": programPorts, "background": programBackground, "cost": programCost, "late": programLate,
-	"linger": programLinger,
+	"linger": programLinger, "unread": programUnread,
 }
 
 func message(kind byte, seq uint32, extra int) []byte {
@@ -220,32 +220,6 @@ func programChild([]string) error {
 		return err
 	}
 	return errors.Join(answered(fd, m), gaveUp())
-}
-
-// gaveUp: what a process without privileges cannot have of the kernel, it cannot have of the supervisor.
-func gaveUp() error {
-	if os.Geteuid() != 65534 {
-		return nil // the test is run by a user, who gave nothing up
-	}
-	if _, err := unix.Socket(afKey, unix.SOCK_RAW, pfKeyV2); err != unix.EPERM {
-		return fmt.Errorf("PF_KEY without privileges: %v, expected EPERM", err)
-	}
-	u, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
-	if err != nil {
-		return err
-	}
-	bypass := make([]byte, policySize)
-	bypass[offPolicyType] = policyBypassKAME
-	if err := unix.SetsockoptString(u, unix.IPPROTO_IP, ipPolicy, string(bypass)); err != unix.EPERM {
-		return fmt.Errorf("IP_IPSEC_POLICY without privileges: %v, expected EPERM", err)
-	}
-	if err := errors.Join(unix.Bind(u, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), unix.SetsockoptInt(u, unix.IPPROTO_UDP, unix.UDP_ENCAP, 2)); err != nil {
-		return err
-	}
-	if mark, err := unix.GetsockoptInt(u, unix.SOL_SOCKET, unix.SO_MARK); mark != 0 || err != nil {
-		return fmt.Errorf("mark %d, %v of a socket of a process without privileges", mark, err)
-	}
-	return nil
 }
 
 func programRestart([]string) error {

@@ -290,6 +290,14 @@ func TestBackground(t *testing.T) {
 	}
 }
 
+// TestUnread: a PF_KEY socket whose calls wait does not stop the program's other writes.
+func TestUnread(t *testing.T) {
+	s := newToy(t)
+	s.delay = 300 * time.Millisecond
+	s.start()
+	run(t, s.path, nil, "unread")
+}
+
 // TestKilled: when the supervisor is killed, no process of the program stays.
 func TestKilled(t *testing.T) {
 	s := newToy(t)
@@ -334,74 +342,5 @@ func TestCost(t *testing.T) {
 func TestNotFound(t *testing.T) {
 	if _, err := Run(t.Context(), Config{Self: []string{os.Args[0]}, Args: []string{"no-such-program-here"}, Log: slog.New(slog.DiscardHandler)}); err == nil {
 		t.Error("no error")
-	}
-}
-
-func TestCallers(t *testing.T) {
-	here, there := [2]uint64{1, 2}, [2]uint64{1, 3}
-	root, user := caller{uid: 0, admin: true, space: here}, caller{uid: 1000, space: here}
-	for i, c := range []struct {
-		own, caller caller
-		want        bool
-	}{
-		{root, root, true},
-		{root, user, false},
-		{root, caller{uid: 0, space: here}, false},
-		{root, caller{uid: 0, admin: true, space: there}, false},
-		{root, caller{uid: 1000, admin: true, space: here}, true},
-		{user, user, true},
-		{user, caller{uid: 1001, space: here}, false},
-		{user, caller{uid: 1000, space: there}, false},
-	} {
-		if got := c.own.may(c.caller); got != c.want {
-			t.Errorf("%d: %v", i, got)
-		}
-	}
-	if c, err := callerOf("thread-self"); err != nil || c.leader != os.Getpid() || int(c.uid) != os.Geteuid() || c.space[1] == 0 {
-		t.Errorf("%+v, %v", c, err)
-	}
-	if _, err := callerOf("0"); err == nil {
-		t.Error("no error")
-	}
-}
-
-// TestPending: UDP_ENCAP again and again on one socket that is not bound costs one descriptor, and 0 gives it back.
-func TestPending(t *testing.T) {
-	p := newPorts(&engine{}, slog.New(slog.DiscardHandler))
-	defer p.close()
-	n := &notification{pid: uint32(unix.Gettid())}
-	count := func() int {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		return len(p.pending)
-	}
-	var fds []int
-	for i := range maxPorts + 1 {
-		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer unix.Close(fd)
-		fds = append(fds, fd)
-		want := unix.Errno(0)
-		if i == maxPorts {
-			want = unix.ENOBUFS
-		}
-		for range 3 {
-			if errno := p.encap(n, fd, 2, false); errno != want {
-				t.Fatalf("socket %d: %v", i, errno)
-			}
-		}
-	}
-	if count() != maxPorts {
-		t.Errorf("%d are waited for", count())
-	}
-	for _, fd := range fds {
-		if errno := p.encap(n, fd, 0, false); errno != 0 {
-			t.Error(errno)
-		}
-	}
-	if count() != 0 {
-		t.Errorf("%d are still waited for", count())
 	}
 }

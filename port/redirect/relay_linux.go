@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -43,6 +44,7 @@ type relay struct {
 	inode  uint64                      // immutable: of the program's end
 	log    *slog.Logger
 	done   chan struct{} // closed at the end
+	calls  atomic.Int32  // that are carried out
 
 	mu      sync.Mutex    // protects all following fields and the order of what the program receives
 	server  *packetConn   // nil: there is none at the moment

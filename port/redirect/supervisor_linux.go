@@ -20,6 +20,9 @@ const (
 	maxRelays = 256
 	// maxWaiting bounds the calls that are carried out at one time, and with them the memory of their messages.
 	maxWaiting = 64
+	// maxCalls bounds those of them that are of one PF_KEY socket: the calls on a socket whose program does not read wait for long,
+	// and must leave room for others.
+	maxCalls = 8
 )
 
 type supervisor struct {
@@ -70,7 +73,17 @@ func (s *supervisor) call(n *notification) {
 			s.listener.untouched(n.id)
 			return
 		}
-		s.carryOut(*n, func(n *notification) { s.write(n, r) })
+		if r.calls.Add(1) > maxCalls {
+			r.calls.Add(-1)
+			s.listener.answer(n.id, 0, unix.ENOBUFS)
+			return
+		}
+		if !s.carryOut(*n, func(n *notification) {
+			defer r.calls.Add(-1)
+			s.write(n, r)
+		}) {
+			r.calls.Add(-1)
+		}
 	case unix.SYS_SOCKET:
 		s.carryOut(*n, s.socket)
 	case unix.SYS_SETSOCKOPT:
@@ -80,12 +93,20 @@ func (s *supervisor) call(n *notification) {
 	}
 }
 
-func (s *supervisor) carryOut(n notification, f func(*notification)) {
-	s.waiting <- struct{}{}
+// carryOut never waits: every write of all of the program's processes is behind it. False: there are too many calls, and the
+// answer to this one is ENOBUFS.
+func (s *supervisor) carryOut(n notification, f func(*notification)) bool {
+	select {
+	case s.waiting <- struct{}{}:
+	default:
+		s.listener.answer(n.id, 0, unix.ENOBUFS)
+		return false
+	}
 	s.calls.Go(func() {
 		defer func() { <-s.waiting }()
 		f(&n)
 	})
+	return true
 }
 
 // relayOf recognises a descriptor of ours wherever it has travelled: by the socket behind it. Nil: it is none.
