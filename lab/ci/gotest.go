@@ -48,7 +48,7 @@ func labs(ctx context.Context, r *runner) error {
 func keyedLabs() string {
 	return "^(" + strings.Join([]string{
 		"TestCommandLine", "TestCleartext", "TestCrash", "TestRekey", "TestLifetimes", "TestDelete", "TestReturn", "TestShutdown",
-		"TestForgottenActive", "TestForgottenDownload", "TestForgottenTwo", "TestRawESP", "TestMappingTimeout", "TestInvalidKE",
+		"TestForgottenActive", "TestForgottenDownload", "TestForgottenTwo", "TestMappingTimeout",
 	}, "|") + ")$"
 }
 
