@@ -107,11 +107,12 @@ func (e *Engine) servePorts(c *net.UnixConn) {
 		case <-done:
 		}
 	})
-	if peer, err := unixsocket.PeerOf(c); err != nil || !peer.Trusted() {
+	peer, err := unixsocket.PeerOf(c)
+	if err != nil || !peer.Trusted() {
 		e.log.Warn("a supervisor was refused: it is of another user", "uid", peer.UID)
 		return
 	}
-	owner := new(int) // another for each connection
+	owner := &portOwner{pid: peer.PID}
 	defer e.releaseAll(owner)
 	in, out := json.NewDecoder(c), json.NewEncoder(c)
 	if out.Encode(answer{Mark: e.opts.Mark}) != nil {
@@ -129,7 +130,7 @@ func (e *Engine) servePorts(c *net.UnixConn) {
 				a.Error = err.Error()
 			}
 		case o.Release != 0:
-			e.Release(o.Release)
+			e.releaseFor(owner, o.Release)
 		}
 		if out.Encode(a) != nil {
 			return
@@ -165,6 +166,10 @@ func DialPorts(path string, log *slog.Logger) (*Ports, error) {
 func (p *Ports) connect() error {
 	c, err := net.DialTimeout("unix", p.path, channelLimit)
 	if err != nil {
+		return err
+	}
+	if err := unixsocket.CheckServer(c.(*net.UnixConn), p.path); err != nil {
+		c.Close()
 		return err
 	}
 	p.conn, p.in = c, json.NewDecoder(c)

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/natterjack/natterjack/port/netstack"
+	"github.com/natterjack/natterjack/port/redirect"
+	"github.com/natterjack/natterjack/port/udp"
 )
 
 // TestChannelSocket: the supervisor's socket is its owner's alone, no other engine takes it, and it is gone with its engine.
@@ -57,5 +59,30 @@ func TestChannelSocket(t *testing.T) {
 	}
 	if err := other.ListenPorts(path); err != nil {
 		t.Errorf("after the first has ended: %v", err)
+	}
+}
+
+// TestPortsOfOthers: a supervisor gives back and takes over what is its own, also over a new connection, and nothing of another's.
+func TestPortsOfOthers(t *testing.T) {
+	const inode = 5
+	own, again, other := &portOwner{pid: 1}, &portOwner{pid: 1}, &portOwner{pid: 2}
+	s := redirect.Socket{Local: netip.MustParseAddrPort("192.0.2.1:4500"), Inode: inode}
+	e := &Engine{ports: map[uint64]portOf{inode: {s, own}}}
+	e.shared[0] = new(udp.Shared) // is told nothing here
+	for _, o := range []*portOwner{other, nil} {
+		if err := e.bindFor(o, s); err == nil {
+			t.Errorf("%v took the socket", o)
+		}
+	}
+	e.shared[0] = nil
+	e.releaseFor(other, inode)
+	e.Release(inode)
+	e.releaseAll(again) // only what came over that connection
+	if len(e.ports) != 1 {
+		t.Error("another gave the socket back")
+	}
+	e.releaseFor(again, inode)
+	if len(e.ports) != 0 {
+		t.Error("its own supervisor did not give it back")
 	}
 }

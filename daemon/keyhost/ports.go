@@ -20,23 +20,37 @@ var wellKnown = [...]uint16{500, 4500}
 // portOf is a socket of a key daemon.
 type portOf struct {
 	redirect.Socket
-	owner any // whose connection it goes with
+	owner *portOwner // whose connection it goes with; nil: this process's
+}
+
+// portOwner is a connection of a supervisor's.
+type portOwner struct{ pid int }
+
+// same reports whether two connections are of one supervisor: it connects again before the engine has seen the end of the last.
+func (o *portOwner) same(p *portOwner) bool {
+	return o == p || o != nil && p != nil && o.pid > 0 && o.pid == p.pid
 }
 
 // Bind takes the ESP of a port that another process has.
 func (e *Engine) Bind(s redirect.Socket) error { return e.bindFor(nil, s) }
 
 // Release gives it back.
-func (e *Engine) Release(inode uint64) {
+func (e *Engine) Release(inode uint64) { e.releaseFor(nil, inode) }
+
+// releaseFor gives back what is the owner's own.
+func (e *Engine) releaseFor(owner *portOwner, inode uint64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if p, ok := e.ports[inode]; !ok || !p.owner.same(owner) {
+		return
+	}
 	delete(e.ports, inode)
 	if err := e.setShared(); err != nil {
 		e.log.Warn("a port could not be given back", "reason", err)
 	}
 }
 
-func (e *Engine) bindFor(owner any, s redirect.Socket) error {
+func (e *Engine) bindFor(owner *portOwner, s redirect.Socket) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	select {
@@ -52,19 +66,24 @@ func (e *Engine) bindFor(owner any, s redirect.Socket) error {
 		return errors.New("port: 0, expected that of a socket that is bound")
 	}
 	old, known := e.ports[s.Inode]
+	if known && !old.owner.same(owner) {
+		return errors.New("inode: the socket is another supervisor's, end that one first")
+	}
 	e.ports[s.Inode] = portOf{s, owner}
 	err := e.setShared()
-	if err != nil {
-		delete(e.ports, s.Inode)
-		if known {
-			e.ports[s.Inode] = old
-		}
+	if err == nil {
+		return nil
 	}
-	return err
+	delete(e.ports, s.Inode)
+	if known {
+		e.ports[s.Inode] = old
+	}
+	// Some of the sockets, or the packet filter, may have been told.
+	return errors.Join(err, e.setShared())
 }
 
 // releaseAll gives back the ports of one connection.
-func (e *Engine) releaseAll(owner any) {
+func (e *Engine) releaseAll(owner *portOwner) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for inode, p := range e.ports {

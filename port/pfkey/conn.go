@@ -37,7 +37,8 @@ type Conn struct {
 	seq uint32
 }
 
-// Dial connects to a path whose dialect is known; what kind of socket it is is found out.
+// Dial connects to a path whose dialect is known; what kind of socket it is is found out. Who listens there must be root or this
+// process's user: it is given keys.
 func Dial(ctx context.Context, path string, d wire.Dialect) (*Conn, error) {
 	var dialer net.Dialer
 	kinds := []string{network(false), network(true)}
@@ -48,6 +49,10 @@ func Dial(ctx context.Context, path string, d wire.Dialect) (*Conn, error) {
 	for _, kind := range kinds {
 		var c net.Conn
 		if c, err = dialer.DialContext(ctx, kind, path); err == nil {
+			if err = unixsocket.CheckServer(c.(*net.UnixConn), path); err != nil {
+				c.Close()
+				return nil, err
+			}
 			return NewConn(c.(*net.UnixConn), d), nil
 		}
 		if !unixsocket.OtherKind(err) {

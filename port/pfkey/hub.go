@@ -110,6 +110,8 @@ func (h *Hub) do(f func()) bool {
 }
 
 // Do runs f on the goroutine that owns the server and delivers what it returns: notices of the engine. False: the hub is closed.
+// A panic in f is not caught and ends the process: it is the engine's own, whose SAs cannot be trusted afterwards, and not of a message
+// of a client, which handle catches.
 func (h *Hub) Do(f func(now time.Time) []wire.Delivery) bool {
 	return h.do(func() { h.deliver(f(time.Now()), 0) })
 }
@@ -161,10 +163,18 @@ func (h *Hub) admit(l *Listener, conn *net.UnixConn) {
 // ErrClosed: the hub is closed.
 var ErrClosed = errors.New("PF_KEY: the hub is closed")
 
+var errDefect = errors.New("PF_KEY: a defect, see the log")
+
 // Add serves a connection, which is the hub's from now on, also where it fails. Its kind (SOCK_SEQPACKET or stream) is found out.
 func (h *Hub) Add(conn *net.UnixConn, info wire.ClientInfo) error {
 	err := ErrClosed
 	h.do(func() {
+		defer func() {
+			if r := recover(); r != nil {
+				h.report(0, r)
+				err = errDefect
+			}
+		}()
 		var id wire.ClientID
 		if id, err = h.server.Attach(time.Now(), info); err != nil {
 			return
@@ -183,6 +193,7 @@ func (h *Hub) Add(conn *net.UnixConn, info wire.ClientInfo) error {
 // forget ends a client; called by its reader, which ends afterwards.
 func (h *Hub) forget(c *client) {
 	h.do(func() {
+		defer h.guard(c)
 		delete(h.clients, c.id)
 		h.server.Detach(time.Now(), c.id)
 	})
@@ -203,9 +214,13 @@ func (h *Hub) handle(c *client, msg []byte) bool {
 // guard keeps a defect that one client's message found from taking the engine along: the client is ended, and said to have been.
 func (h *Hub) guard(c *client) {
 	if r := recover(); r != nil {
-		h.log.Error("a PF_KEY request failed; please report this", "client", uint64(c.id), "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+		h.report(c.id, r)
 		c.end()
 	}
+}
+
+func (h *Hub) report(id wire.ClientID, r any) {
+	h.log.Error("a PF_KEY request failed; please report this", "client", uint64(id), "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 }
 
 // deliver queues messages. What is not an answer to the requester is lost where a client does not read.

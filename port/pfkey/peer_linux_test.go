@@ -3,10 +3,13 @@
 package pfkey
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -51,6 +54,29 @@ func TestPeerIsAsked(t *testing.T) {
 	}
 }
 
+// TestServerIsAsked: a socket of another user's gets nothing.
+func TestServerIsAsked(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root may become somebody else")
+	}
+	path := filepath.Join(t.TempDir(), "s")
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		err = unix.Bind(fd, &unix.SockaddrUnix{Name: path})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	as(t, 65534, func() { err = unix.Listen(fd, 1) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Dial(limited(t), path, wire.Linux); err == nil || !strings.Contains(err.Error(), "user 65534 listens there") {
+		t.Errorf("%v", err)
+	}
+}
+
 // as runs f on a thread of another user. The thread is not used again.
 func as(t *testing.T, uid int, f func()) {
 	t.Helper()
@@ -65,4 +91,21 @@ func as(t *testing.T, uid int, f func()) {
 		f()
 	}()
 	<-done
+}
+
+// newcomers is a server that panics at whoever comes.
+type newcomers struct{ *tables }
+
+func (newcomers) Attach(time.Time, wire.ClientInfo) (wire.ClientID, error) { panic("a defect") }
+
+// TestDefectAtAttach: the client is refused, and the hub serves on.
+func TestDefectAtAttach(t *testing.T) {
+	h := NewHub(newcomers{newTables(1)}, slog.New(slog.DiscardHandler))
+	defer h.Close()
+	for range 2 {
+		_, far := pair(t, unix.SOCK_SEQPACKET)
+		if err := h.Add(far, wire.ClientInfo{Dialect: wire.Linux}); err != errDefect {
+			t.Errorf("%v, expected %v", err, errDefect)
+		}
+	}
 }

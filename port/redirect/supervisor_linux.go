@@ -13,6 +13,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/natterjack/natterjack/port/unixsocket"
 )
 
 const (
@@ -247,7 +249,7 @@ func (s *supervisor) forget(r *relay) {
 	delete(s.relays, r.inode)
 }
 
-// dial connects to the server.
+// dial connects to the server, which gets the program's keys: it must be root's or this process's user's.
 func (s *supervisor) dial() (*packetConn, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -256,6 +258,14 @@ func (s *supervisor) dial() (*packetConn, error) {
 	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: s.server}); err != nil {
 		unix.Close(fd)
 		return nil, &os.PathError{Op: "connect", Path: s.server, Err: err}
+	}
+	cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	if err == nil {
+		err = unixsocket.Peer{UID: int(cred.Uid), PID: int(cred.Pid)}.CheckServer(s.server)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return nil, err
 	}
 	return newPacketConn(fd)
 }

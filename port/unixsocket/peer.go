@@ -5,6 +5,7 @@
 package unixsocket
 
 import (
+	"fmt"
 	"net"
 	"os"
 )
@@ -31,3 +32,22 @@ func PeerOf(c *net.UnixConn) (Peer, error) {
 
 // Trusted reports whether the system says that the peer is root or this process's own user.
 func (p Peer) Trusted() bool { return p.UID == 0 || p.UID > 0 && p.UID == os.Geteuid() }
+
+// CheckServer is for who has connected to path, before anything is sent: an error says that somebody else than root or this process's
+// own user listens there. Where the system does not say who, the folder's permissions have decided.
+func CheckServer(c *net.UnixConn, path string) error {
+	p, err := PeerOf(c)
+	if err != nil {
+		return fmt.Errorf("%s: who listens there: %w", path, err)
+	}
+	return p.CheckServer(path)
+}
+
+// CheckServer is the same for a peer that was asked about.
+func (p Peer) CheckServer(path string) error {
+	if p.UID == -1 || p.Trusted() {
+		return nil
+	}
+	return fmt.Errorf("%s: user %d listens there, expected root or user %d: it gets no keys; look who made that socket, or choose another path",
+		path, p.UID, os.Geteuid())
+}
