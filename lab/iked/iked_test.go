@@ -70,7 +70,7 @@ func state(d *iked) string {
 	return d.Run("ip", "link") + rules + d.Run("ip", "route", "show", "table", "all") + d.Run("nft", "list", "ruleset")
 }
 
-// TestRekey: SAs are replaced by EXPIRE of a soft limit, and no packet is lost over it.
+// TestRekey: SAs are replaced by EXPIRE of a soft limit, and traffic goes on.
 func TestRekey(t *testing.T) {
 	const maxLost = 6 // two rekeyings or three, at a ping every 20 ms on a busy machine
 	w := world(t)
