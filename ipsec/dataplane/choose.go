@@ -110,7 +110,9 @@ func (o *Outbound) address(p []byte, g *group) bool {
 		}
 		return true
 	}
-	if local, remote := g.out.Orig(); !behindNAT(g.ep.UDP(), g.ep.Remote.Addr(), local, remote) {
+	// In UDP the peer may be one of many behind its address, whatever it says of its own: a peer that denies its NAT must not get the
+	// ports of the others.
+	if !g.ep.UDP() {
 		return true
 	}
 	k, _, ok := sideOf(p, &o.in, true)

@@ -103,17 +103,6 @@ func transportable(in *inner, ep *sadb.Endpoint) Counter {
 	return OutSealed
 }
 
-// behindNAT reports whether the peer of a pair in transport mode is, or may be, one of many behind its address.
-func behindNAT(encap bool, remote, origLocal, origRemote netip.Addr) bool {
-	if !encap {
-		return false
-	}
-	if !origRemote.IsValid() {
-		return !origLocal.IsValid() // nothing is known of either; where something is, what is not said has not changed
-	}
-	return origRemote != remote
-}
-
 // sideOf finds by what a flow of the peer is told from those of others behind its NAT: its port, or the identifier of an echo
 // (RFC 792). at is the offset of these two octets in the packet. False: an ICMP error, which quotes a packet that only its sender knows in
 // this form.

@@ -46,7 +46,7 @@ func (in *Inbound) fixFor(r *sadb.Receiver) *fix {
 	if dst.IsValid() && dst.BitLen() == f.dst.BitLen() {
 		f.delta = f.delta.plus(deltaOf(dst, f.dst))
 	}
-	f.shared = behindNAT(ep.UDP(), f.src, dst, src)
+	f.shared = ep.UDP() // see Outbound.address
 	return f
 }
 

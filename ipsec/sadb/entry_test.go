@@ -628,3 +628,34 @@ func TestPeersBehindOneNAT(t *testing.T) {
 		t.Error("an SA to another peer")
 	}
 }
+
+// TestSkippedTunnel: what is not compressed comes out of the tunnel of the policy's own peer, or not at all: an SA of somebody else in
+// transport mode is none of its ends.
+func TestSkippedTunnel(t *testing.T) {
+	for _, c := range []struct {
+		proto uint8
+		src   netip.Addr
+		want  bool
+	}{
+		{ProtoIPComp, peer.Addr(), true},
+		{ProtoIPComp, netip.MustParseAddr("203.0.113.77"), false},
+		{ProtoAH, peer.Addr(), false},
+	} {
+		db := newDB(t, 0)
+		sa := inSA(0x1200)
+		sa.Src, sa.Mode = c.src, Transport
+		addSA(t, db, sa)
+		e := outEntry()
+		e.Dir = In
+		e.Templates = []Template{
+			{Proto: c.proto, Mode: Tunnel, Level: Use, Src: peer.Addr(), Dst: local.Addr()},
+			{Proto: ProtoESP, Mode: Transport, Level: Require},
+		}
+		addEntry(t, db, e)
+		f := Flow{Local: ipOf(e.Local.From), Remote: ipOf(e.Remote.From), Proto: 17, LocalPort: 9, RemotePort: 9, Ports: HavePorts}
+		chain := []*Receiver{db.Receiver(ProtoESP, 0x1200, local.Addr())}
+		if got := db.CheckInner(db.Clock(start), &f, chain, true) == Accepted; got != c.want {
+			t.Errorf("%v from %v: accepted: %v", c.proto, c.src, got)
+		}
+	}
+}

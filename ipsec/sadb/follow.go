@@ -2,7 +2,8 @@
 
 // Single SAs follow their peer: RFC 3947, Section 7; RFC 7296, Section 2.23. Key daemons of PF_KEY do not know of it, so the engine
 // moves what their owner sends to the old address and port. Only the newest authentic packet of an SA that opens may do
-// that; it can have been copied and raced by an attacker on the path (HOSTILE T-069), and the peer's next one puts it right.
+// that; it can have been copied and raced by an attacker on the path (HOSTILE T-069), and the peer's next one puts it right. A peer's
+// packets move the SAs of that peer alone, and never to where another peer of the owner is.
 
 package sadb
 
@@ -116,8 +117,12 @@ func (db *DB) follow(s *Single, n *Notice) bool {
 	if r == nil {
 		return false
 	}
-	owner := s.sa.Load().Owner
+	sa := s.sa.Load()
+	owner, peer := sa.Owner, netip.AddrPortFrom(sa.Src, sa.SrcPort)
 	still := db.still[owner]
+	if to, ok := r.heardFrom(); !still && ok && db.another(owner, to, peer) {
+		return false
+	}
 	from, to, local, ok := r.claim(still)
 	if !ok {
 		return false
@@ -125,13 +130,43 @@ func (db *DB) follow(s *Single, n *Notice) bool {
 	if !still {
 		for x := db.remotes[remoteKey{owner, from}]; x != nil; {
 			next := x.behind
-			db.redirect(x, to)
+			if x.peer() == peer {
+				db.redirect(x, to)
+			}
 			x = next
 		}
 	}
 	i := s.Info()
 	*n = Notice{Kind: NewMapping, Reqid: i.Reqid, SA: &i, From: from, To: to, Local: local}
 	return true
+}
+
+// peer is whom an SA that sends is for, by the address and port that its owner gave it: these do not follow, so that no packet of
+// one peer moves what is another's.
+func (s *Single) peer() netip.AddrPort {
+	sa := s.sa.Load()
+	return netip.AddrPortFrom(sa.Dst, sa.DstPort)
+}
+
+// another reports whether the owner's SAs for a peer other than that one send to an address. One peer can write another's address as
+// its source; where somebody is already nobody else moves to. Under db.mu.
+func (db *DB) another(owner uint64, to, peer netip.AddrPort) bool {
+	for x := db.remotes[remoteKey{owner, to}]; x != nil; x = x.behind {
+		if x.peer() != peer {
+			return true
+		}
+	}
+	return false
+}
+
+// heardFrom is the newest source that was not told yet.
+func (r *Receiver) heardFrom() (netip.AddrPort, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.peer == nil || !r.peer.told.IsValid() {
+		return netip.AddrPort{}, false
+	}
+	return r.peer.latest, true
 }
 
 // claim takes the newest source as the one that is expected from now on, or, still, only tells it.

@@ -92,6 +92,11 @@ func TestFollowOff(t *testing.T) {
 	if err := db.UpdateSA(start, in.sa.Load().ID(), Change{Endpoint: &e}); err != nil {
 		t.Fatal(err)
 	}
+	e = out.sa.Load().place()
+	e.Dst, e.DstPort = moved.Addr(), moved.Port()
+	if err := db.UpdateSA(start, out.sa.Load().ID(), Change{Endpoint: &e}); err != nil {
+		t.Fatal(err)
+	}
 	_ = opens(db, start.Add(time.Minute), packet(t, 0x1000, 20), moved, local)
 	if n := mappings(db); len(n) != 0 {
 		t.Errorf("after the owner moved it: %+v", n)
@@ -100,6 +105,32 @@ func TestFollowOff(t *testing.T) {
 	_ = opens(db, start.Add(time.Minute), packet(t, 0x1000, 21), peer, local)
 	if n := mappings(db); len(n) != 1 {
 		t.Errorf("switched on again: %+v", n)
+	}
+}
+
+// TestFollowOnePeer: a peer that writes another's address as its source takes nothing of the other's, now or later, and does not end up
+// at its address itself.
+func TestFollowOnePeer(t *testing.T) {
+	db := newDB(t, 0)
+	b := netip.MustParseAddrPort("203.0.113.77:4500")
+	addSA(t, db, inSA(0x1000))
+	outA := addSA(t, db, outSA(0x2000))
+	ib, ob := inSA(0x1100), outSA(0x2100)
+	ib.Src, ib.SrcPort, ob.Dst, ob.DstPort = b.Addr(), b.Port(), b.Addr(), b.Port()
+	addSA(t, db, ib)
+	outB := addSA(t, db, ob)
+	for i, from := range []netip.AddrPort{peer, b, peer, b} {
+		_ = opens(db, start.Add(time.Duration(i)*2*time.Second), packet(t, 0x1100, i+1), from, local)
+		mappings(db)
+		if outA.Endpoint().Remote != peer || outB.Endpoint().Remote != b {
+			t.Fatalf("packet %d: one peer's SA sends to %v, the other's to %v", i, outA.Endpoint().Remote, outB.Endpoint().Remote)
+		}
+	}
+	// Its own NAT may still give it another address.
+	moved := netip.MustParseAddrPort("203.0.113.77:40404")
+	_ = opens(db, start.Add(time.Minute), packet(t, 0x1100, 9), moved, local)
+	if mappings(db); outB.Endpoint().Remote != moved {
+		t.Errorf("after a new mapping: %v", outB.Endpoint().Remote)
 	}
 }
 

@@ -164,8 +164,22 @@ func (p *policy) admits(chain []*Receiver, m Mode) bool {
 			return false
 		}
 	}
-	// Out of a tunnel or not, as the innermost template says: the one that was used, or the first, which was not compressed.
-	return i == len(chain) && (i == 0 || m == AnyMode || m == used || m == p.entry.templates[0].Mode)
+	if i != len(chain) {
+		return false
+	}
+	if i == 0 || m == AnyMode || m == used {
+		return true
+	}
+	// Out of a tunnel or not, as the innermost template says: the one that was used, or the first, if that is of a packet that was not
+	// compressed. Then the tunnel's ends are those of the SAs that the packet did come by: IPComp has no peer of its own to show.
+	first := &p.entry.templates[0]
+	return first.Proto == ProtoIPComp && m == first.Mode && (m != Tunnel || first.between(chain[0]))
+}
+
+// between reports whether an SA has the template's ends.
+func (t *template) between(r *Receiver) bool {
+	sa := r.single.sa.Load()
+	return sa.Dst == t.Dst && sa.Src == t.Src
 }
 
 // fits reports whether an SA that opened a packet is one of the template. In transport mode its addresses are the packet's, by
