@@ -14,6 +14,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/natterjack/natterjack/ipsec/sadb"
 	"github.com/natterjack/natterjack/wire/natt"
 )
 
@@ -191,6 +192,24 @@ func TestClientGone(t *testing.T) {
 	d := h.move()
 	if pd := h.up(d, protoUDP, 1701); pd != pa {
 		t.Errorf("after five minutes the port is %d, expected %d again", pd, pa)
+	}
+}
+
+// TestDeniedNAT: a peer that says it has the NAT's address itself gets no other peer's port by that.
+func TestDeniedNAT(t *testing.T) {
+	h := newHouse(t, time.Unix(1_800_000_000, 0))
+	honest := h.up(h.move(), protoUDP, 1701)
+	s, liar := natted, newEnd(t, h.now, Config{})
+	s.outside = netip.AddrPortFrom(natted.outside.Addr(), 31999)
+	s.client = s.outside
+	joinAs(t, h.now, liar, h.gw, s, natt.NonESP, [2]uint32{}, func(_, g *sadb.Child) { g.OrigLocal = s.gateway.Addr() })
+	p := packet(s.outside.Addr(), s.gateway.Addr(), protoUDP, udpOf(honest, 1701, 4))
+	got := h.gw.open(h.now, cross(liar.seal(h.now, p), s, true))
+	if len(got) != 1 {
+		t.Fatalf("%d packets, expected 1", len(got))
+	}
+	if port := binary.BigEndian.Uint16(got[0][20:]); port == honest {
+		t.Errorf("both clients have port %d", port)
 	}
 }
 
