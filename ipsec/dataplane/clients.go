@@ -29,6 +29,8 @@ const (
 	flowRest = int64(5 * time.Minute)
 	// firstPort is where ports are given out from: above those that servers of one port only accept, and privileged ones.
 	firstPort = 20000
+	// portDraws bounds the search for a free port: a NAT whose ports are nearly all taken costs no more than one with few.
+	portDraws = 64
 	// sweepStep is how many clients are looked at for their end when one comes.
 	sweepStep = 8
 )
@@ -165,7 +167,7 @@ func (sh *clientShard) add(now int64, key inbound, w who) (port uint16, ok bool)
 	}
 	k := key.slot
 	for n := 0; sh.taken(now, k); n++ {
-		if k.portless || n > 65535-firstPort {
+		if k.portless || n == portDraws {
 			return 0, false
 		}
 		k.port = firstPort + sh.next%(65535-firstPort)
@@ -186,10 +188,11 @@ func (sh *clientShard) client(now int64, key inbound, w who) *client {
 		return c
 	}
 	n := 0
+sweep:
 	for _, list := range sh.clients {
 		for _, c := range list {
 			if n++; n > sweepStep {
-				break
+				break sweep
 			}
 			if c.ended() {
 				sh.bury(now, c)
