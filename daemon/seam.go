@@ -40,12 +40,6 @@ type ipsec interface {
 	usage(spiIn uint32) ike.Usage
 }
 
-// pair is a reservation or a pair of SAs, and whose it is.
-type pair struct {
-	unique        uint64
-	spiIn, spiOut uint32 // spiOut zero: reserved
-}
-
 // seam is safe for concurrent use; shards call Ask, the plane's goroutine owner.
 type seam struct {
 	db        *sadb.DB
@@ -55,13 +49,12 @@ type seam struct {
 	nextChild atomic.Uint64
 
 	mu    sync.Mutex // protects the rest
-	pairs map[uint32]*pair
-	owned map[uint64]map[uint32]*pair
+	pairs pairTable[*pair]
 }
 
 // newSeam makes a seam; released is told whenever a pair or a reservation is gone.
 func newSeam(db *sadb.DB, kick func(), released func(spiIn uint32)) *seam {
-	return &seam{db: db, kick: kick, released: released, pairs: map[uint32]*pair{}, owned: map[uint64]map[uint32]*pair{}}
+	return &seam{db: db, kick: kick, released: released, pairs: newPairTable[*pair]()}
 }
 
 // Ask answers a question of the machine unique.
@@ -118,12 +111,7 @@ func (k *seam) reserve(now time.Time, unique uint64, q ike.Reserve) ike.Answer {
 		return installed(err)
 	}
 	k.mu.Lock()
-	p := &pair{unique: unique, spiIn: spi}
-	k.pairs[spi] = p
-	if k.owned[unique] == nil {
-		k.owned[unique] = map[uint32]*pair{}
-	}
-	k.owned[unique][spi] = p
+	k.pairs.add(&pair{unique: unique, spiIn: spi})
 	k.mu.Unlock()
 	k.kick()
 	return ike.Reserved{SPI: spi, Reqid: reqid, ChildID: k.nextChild.Add(1)}
@@ -140,7 +128,7 @@ func (k *seam) install(now time.Time, unique uint64, c ike.ChildSA) ike.Answer {
 		return installed(err)
 	}
 	k.mu.Lock()
-	if p := k.pairs[c.SPIIn]; p != nil && p.unique == unique {
+	if p := k.pairs.in[c.SPIIn]; p != nil && p.unique == unique {
 		p.spiOut = c.SPIOut
 	}
 	k.mu.Unlock()
@@ -153,24 +141,13 @@ func (k *seam) forget(spiIn uint32) {
 	k.released(spiIn)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	p := k.pairs[spiIn]
-	if p == nil {
-		return
-	}
-	delete(k.pairs, spiIn)
-	delete(k.owned[p.unique], spiIn)
-	if len(k.owned[p.unique]) == 0 {
-		delete(k.owned, p.unique)
-	}
+	k.pairs.drop(spiIn)
 }
 
 // RemoveAll removes everything that a machine has: after its end, and when it failed.
 func (k *seam) RemoveAll(unique uint64) {
 	k.mu.Lock()
-	spis := make([]uint32, 0, len(k.owned[unique]))
-	for spi := range k.owned[unique] {
-		spis = append(spis, spi)
-	}
+	spis := k.pairs.of(unique)
 	k.mu.Unlock()
 	for _, spi := range spis {
 		k.db.Remove(time.Now(), spi, false)
@@ -182,36 +159,21 @@ func (k *seam) RemoveAll(unique uint64) {
 func (k *seam) owner(spiIn uint32) uint64 {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if p := k.pairs[spiIn]; p != nil {
-		return p.unique
-	}
-	return 0
+	return k.pairs.owner(spiIn)
 }
 
-// inbound is the inbound SPI of a machine's pair by its outbound one; zero: none. Outbound SPIs are the peers' choice: two
-// peers may choose the same.
+// inbound is the inbound SPI of a machine's pair by its outbound one; zero: none.
 func (k *seam) inbound(unique uint64, spiOut uint32) uint32 {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for spi, p := range k.owned[unique] {
-		if p.spiOut == spiOut && spiOut != 0 {
-			return spi
-		}
-	}
-	return 0
+	return k.pairs.inbound(unique, spiOut)
 }
 
 // children is how many pairs are installed.
 func (k *seam) children() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	n := 0
-	for _, p := range k.pairs {
-		if p.spiOut != 0 {
-			n++
-		}
-	}
-	return n
+	return k.pairs.installed()
 }
 
 func (k *seam) usage(spiIn uint32) ike.Usage {

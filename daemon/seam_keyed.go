@@ -109,8 +109,7 @@ type keyed struct {
 	conn     *port.Conn // nil: away
 	seq      uint32
 	waiting  map[uint32]chan *pfkey.Message
-	pairs    map[uint32]*keyedPair
-	owned    map[uint64]map[uint32]*keyedPair
+	pairs    pairTable[*keyedPair]
 	reqids   map[uint32]int // users
 	reqid    uint32         // the last one drawn
 	policies map[keyedPolicy][]*keyedPair
@@ -118,18 +117,17 @@ type keyed struct {
 
 // keyedPair is a reservation or a pair of SAs.
 type keyedPair struct {
-	unique        uint64
-	spiIn, spiOut uint32
-	reqid         uint32
-	ah            bool
-	mode          ike.Mode
-	at            sadb.Endpoint
-	held          *pfkey.Message // the outbound SA, until the pair below stops to send
-	replaces      uint32
-	in, out       []keyedPolicy
-	noOut         bool // its outbound SA is gone
-	moving        sync.Mutex
-	last          ike.Usage // as of the last Query; its times are this host's
+	pair
+	reqid    uint32
+	ah       bool
+	mode     ike.Mode
+	at       sadb.Endpoint
+	held     *pfkey.Message // the outbound SA, until the pair below stops to send
+	replaces uint32
+	in, out  []keyedPolicy
+	noOut    bool // its outbound SA is gone
+	moving   sync.Mutex
+	last     ike.Usage // as of the last Query; its times are this host's
 }
 
 // newKeyed connects, or says why it cannot.
@@ -148,7 +146,7 @@ func newKeyed(o KeyedOptions, notice func(uint64, ike.Notice), released func(uin
 
 // clear forgets everything: the other side has.
 func (k *keyed) clear() {
-	k.waiting, k.pairs, k.owned = map[uint32]chan *pfkey.Message{}, map[uint32]*keyedPair{}, map[uint64]map[uint32]*keyedPair{}
+	k.waiting, k.pairs = map[uint32]chan *pfkey.Message{}, newPairTable[*keyedPair]()
 	clear(k.policies)
 	clear(k.reqids)
 }
@@ -189,7 +187,7 @@ func (k *keyed) read(conn *port.Conn) {
 		conn.Close()
 		k.mu.Lock()
 		k.conn = nil
-		gone := k.pairs
+		gone := k.pairs.in
 		for _, w := range k.waiting {
 			close(w)
 		}
@@ -239,7 +237,7 @@ func (k *keyed) take(m *pfkey.Message) {
 	var p *keyedPair
 	var at sadb.Endpoint
 	if m.SA != nil {
-		if p = k.pairs[m.SA.SPI]; p == nil && m.Type == pfkey.TypeExpire && m.Dst != nil {
+		if p = k.pairs.in[m.SA.SPI]; p == nil && m.Type == pfkey.TypeExpire && m.Dst != nil {
 			p = k.byOut(m.SA.SPI, m.Dst.Addr)
 		}
 	}
@@ -264,7 +262,7 @@ func (k *keyed) take(m *pfkey.Message) {
 }
 
 func (k *keyed) byOut(spi uint32, dst netip.Addr) *keyedPair {
-	for _, p := range k.pairs {
+	for _, p := range k.pairs.in {
 		if p.spiOut == spi && p.at.Remote.Addr() == dst {
 			return p
 		}

@@ -49,7 +49,7 @@ func (k *keyed) Ask(now time.Time, unique uint64, q ike.Question) ike.Answer {
 func (k *keyed) pair(spiIn uint32) *keyedPair {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.pairs[spiIn]
+	return k.pairs.in[spiIn]
 }
 
 func satype(ah bool) pfkey.SAType {
@@ -72,7 +72,7 @@ func addressOf(a netip.Addr) *pfkey.Address {
 }
 
 func (k *keyed) reserve(unique uint64, q ike.Reserve) ike.Answer {
-	p := &keyedPair{unique: unique, ah: q.AH, mode: q.Mode, reqid: q.Reqid}
+	p := &keyedPair{pair: pair{unique: unique}, ah: q.AH, mode: q.Mode, reqid: q.Reqid}
 	var err error
 	if p.reqid == 0 {
 		if p.reqid, err = k.drawReqid(); err != nil {
@@ -89,12 +89,8 @@ func (k *keyed) reserve(unique uint64, q ike.Reserve) ike.Answer {
 	}
 	p.spiIn = a.SA.SPI
 	k.mu.Lock()
-	k.pairs[p.spiIn] = p
+	k.pairs.add(p)
 	k.reqids[p.reqid]++
-	if k.owned[unique] == nil {
-		k.owned[unique] = map[uint32]*keyedPair{}
-	}
-	k.owned[unique][p.spiIn] = p
 	k.mu.Unlock()
 	return ike.Reserved{SPI: p.spiIn, Reqid: p.reqid, ChildID: k.next.Add(1)}
 }
@@ -173,7 +169,7 @@ func expressible(c *ike.ChildSA) error {
 func (k *keyed) sends(spiIn uint32) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	p := k.pairs[spiIn]
+	p := k.pairs.in[spiIn]
 	return p != nil && !p.noOut && p.spiOut != 0
 }
 
@@ -321,7 +317,7 @@ func (k *keyed) remove(now time.Time, spiIn uint32, onlyOut bool) ike.Usage {
 	held, hadOut := p.held, p.spiOut != 0 && !p.noOut
 	p.held, p.noOut = nil, true
 	var waits []*keyedPair
-	for _, o := range k.pairs {
+	for _, o := range k.pairs.in {
 		if o.held != nil && o.replaces == spiIn {
 			waits = append(waits, o)
 		}

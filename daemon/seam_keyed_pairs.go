@@ -15,27 +15,19 @@ func (k *keyed) forget(spiIn uint32) {
 	k.released(spiIn)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	p := k.pairs[spiIn]
-	if p == nil {
+	p, ok := k.pairs.drop(spiIn)
+	if !ok {
 		return
 	}
-	delete(k.pairs, spiIn)
 	if k.reqids[p.reqid]--; k.reqids[p.reqid] <= 0 {
 		delete(k.reqids, p.reqid)
-	}
-	delete(k.owned[p.unique], spiIn)
-	if len(k.owned[p.unique]) == 0 {
-		delete(k.owned, p.unique)
 	}
 }
 
 // RemoveAll implements ipsec.
 func (k *keyed) RemoveAll(unique uint64) {
 	k.mu.Lock()
-	var spis []uint32
-	for spi := range k.owned[unique] {
-		spis = append(spis, spi)
-	}
+	spis := k.pairs.of(unique)
 	k.mu.Unlock()
 	for _, spi := range spis {
 		k.remove(time.Now(), spi, false)
@@ -43,33 +35,21 @@ func (k *keyed) RemoveAll(unique uint64) {
 }
 
 func (k *keyed) owner(spiIn uint32) uint64 {
-	if p := k.pair(spiIn); p != nil {
-		return p.unique
-	}
-	return 0
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.pairs.owner(spiIn)
 }
 
 func (k *keyed) inbound(unique uint64, spiOut uint32) uint32 {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for spi, p := range k.owned[unique] {
-		if p.spiOut == spiOut && spiOut != 0 {
-			return spi
-		}
-	}
-	return 0
+	return k.pairs.inbound(unique, spiOut)
 }
 
 func (k *keyed) children() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	n := 0
-	for _, p := range k.pairs {
-		if p.spiOut != 0 {
-			n++
-		}
-	}
-	return n
+	return k.pairs.installed()
 }
 
 func (k *keyed) usage(spiIn uint32) ike.Usage {

@@ -159,7 +159,7 @@ func TestKeyedSeam(t *testing.T) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if len(k.reqids)+len(k.policies)+len(k.pairs)+len(k.owned) != 0 {
+	if len(k.reqids)+len(k.policies)+len(k.pairs.in)+len(k.pairs.owned) != 0 {
 		t.Error("the seam keeps something")
 	}
 }
