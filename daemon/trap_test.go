@@ -158,7 +158,10 @@ func TestHeldAddress(t *testing.T) {
 	if failed, ok := errors.AsType[*daemon.InitiateError](err); !ok || failed.Notify != uint16(ikev2msg.TSUnacceptable) {
 		t.Fatalf("the second client: %v, expected TS_UNACCEPTABLE", err)
 	}
-	if ev, ok := gw.last(ike.EventRefused); !ok || !strings.Contains(ev.Detail, "a.example") || !strings.Contains(ev.Detail, "10.40.0.2/32") {
+	// The event is published beside the answer, not before it.
+	var ev ike.Event
+	eventually(t, "what the gateway says", func() (ok bool) { ev, ok = gw.last(ike.EventRefused); return ok })
+	if !strings.Contains(ev.Detail, "a.example") || !strings.Contains(ev.Detail, "10.40.0.2/32") {
 		t.Errorf("the gateway says %q", ev.Detail)
 	}
 	if err := ask(t, first, 2*time.Second); err != nil {
