@@ -70,16 +70,6 @@ func (s *Single) fresh() bool {
 
 // Orig are the addresses of source and destination of the SA's packets in the peer's checksums (NAT-OA); invalid: the same
 // as outside, or not known.
-func (s *Sender) Orig() (src, dst netip.Addr) {
-	if s.pair != nil {
-		return s.pair.Orig()
-	}
-	sa := s.single.sa.Load()
-	return sa.OrigSrc, sa.OrigDst
-}
-
-// Orig are the addresses of source and destination of the SA's packets in the peer's checksums (NAT-OA); invalid: the same
-// as outside, or not known.
 func (r *Receiver) Orig() (src, dst netip.Addr) {
 	if r.pair != nil {
 		dst, src = r.pair.Orig()
