@@ -57,6 +57,9 @@ func (sa *SA) look(now time.Time, then func(now time.Time, t traffic)) {
 	}
 }
 
+// soonest is the time between two looks at the traffic, at least.
+const soonest = time.Second
+
 // planTraffic sets when to look next: the earliest instant at which something may have to be sent.
 func (sa *SA) planTraffic(now time.Time) {
 	sa.trafficAt = time.Time{}
@@ -79,7 +82,6 @@ func (sa *SA) planTraffic(now time.Time) {
 		at(later(t.in, sa.lastProbe).Add(sa.conn.DPDDelay))
 	}
 	// Where the window is not free the outstanding request asks for us; and no look follows another at once.
-	const soonest = time.Second
 	if !sa.trafficAt.IsZero() && sa.trafficAt.Before(now.Add(soonest)) {
 		sa.trafficAt = now.Add(soonest)
 	}
@@ -94,10 +96,13 @@ func (sa *SA) trafficDue(now time.Time) {
 		}
 		every := sa.env.KeepaliveInterval
 		keeps := every > 0 && sa.natLocal
+		silent, unrenewed := now.Sub(later(t.in, t.out)), now.Sub(later(t.out, sa.lastKeepalive))
 		switch {
-		case keeps && sa.initiator && now.Sub(later(t.in, t.out)) >= every:
+		// Where a keepalive is due and the next look would come too late for what an interval promises, it is the
+		// authenticated one: an answer that came a moment after its request must not cost another second.
+		case keeps && sa.initiator && (silent >= every || unrenewed >= every && silent+soonest > every):
 			sa.probe(now, "nothing authenticated has passed for an interval")
-		case keeps && now.Sub(later(t.out, sa.lastKeepalive)) >= every:
+		case keeps && unrenewed >= every:
 			sa.lastKeepalive = now
 			sa.act(ike.Keepalive{Path: sa.path})
 			sa.report(ike.Event{Kind: ike.EventKeepalive, Detail: "0xff"})

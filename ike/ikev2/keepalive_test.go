@@ -65,6 +65,23 @@ func TestProbeOfAnotherPeer(t *testing.T) {
 	}
 }
 
+// The answer to a probe came a moment after it: when an interval later the keepalive is due, the authenticated packet would be
+// due a moment after that, and the next look only a second later. It goes at once, or a forgotten mapping costs that second too.
+func TestProbeAMomentEarly(t *testing.T) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	sa := up(start, ike.Env{KeepaliveInterval: 20 * time.Second}, &ike.Connection{})
+	sa.lastAuthentic = start.Add(2 * time.Millisecond)
+	if at, what := tick(t, sa); at != start.Add(20*time.Second) || what != "IKE" {
+		t.Errorf("after %s: %s", at.Sub(start), what)
+	}
+	// What came in two seconds ago has shown the peer's side alive since: a keepalive does.
+	sa = up(start, ike.Env{KeepaliveInterval: 20 * time.Second}, &ike.Connection{})
+	sa.lastAuthentic = start.Add(2 * time.Second)
+	if at, what := tick(t, sa); at != start.Add(20*time.Second) || what != "keepalive" {
+		t.Errorf("after %s: %s", at.Sub(start), what)
+	}
+}
+
 // Without a NAT before this host there are no keepalives (RFC 3948, Section 4), and with an interval of zero neither.
 func TestNoKeepalives(t *testing.T) {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
