@@ -36,10 +36,10 @@ func labs(ctx context.Context, r *runner) error {
 	if !r.root {
 		return fmt.Errorf("%w: not root, so the namespace labs do not run", errSkipped)
 	}
-	if err := r.goTest(ctx, nil, "-tags", "lab", "-p", "1", "-count", "1", "-timeout", "25m", "./lab/..."); err != nil {
+	if err := r.labTest(ctx, nil, "-tags", "lab", "-p", "1", "-count", "1", "-timeout", "25m", "./lab/..."); err != nil {
 		return err
 	}
-	return r.goTest(ctx, []string{"LAB_IPSEC=pfkey"}, "-tags", "lab", "-count", "1", "-timeout", "10m", "-run", keyedLabs(), "./lab/peers")
+	return r.labTest(ctx, []string{"LAB_IPSEC=pfkey"}, "-tags", "lab", "-count", "1", "-timeout", "10m", "-run", keyedLabs(), "./lab/peers")
 }
 
 // keyedLabs are the labs that run a second time with our daemons' engine behind PF_KEY. What is refused there by name is not among
@@ -86,7 +86,7 @@ func (r *runner) goTest(ctx context.Context, env []string, args ...string) error
 	err = cmd.Wait()
 	switch {
 	case len(failed) > 0:
-		return fmt.Errorf("%d failed: %s", len(failed), strings.Join(failed, ", "))
+		return failures(failed)
 	case err != nil:
 		return fmt.Errorf("go test: %w", err)
 	case len(skips) > 0 && r.ci:

@@ -35,6 +35,19 @@ not json
 	}
 }
 
+func TestLeaves(t *testing.T) {
+	got, ok := failures{"p TestA/x/y", "p TestA/x", "p TestA", "p TestAB", "p", "q TestC", "q"}.leaves()
+	if d := cmp.Diff(failures{"p TestA/x/y", "p TestAB", "q TestC"}, got); d != "" || !ok {
+		t.Errorf("%t: %s", ok, d)
+	}
+	if got, ok := (failures{"p TestA", "p", "q"}).leaves(); ok {
+		t.Errorf("q failed without a test of its own, and would be forgotten for %v", got)
+	}
+	if got := pattern("TestA/a.b+c/d"); got != `^TestA$/^a\.b\+c$/^d$` {
+		t.Error(got)
+	}
+}
+
 func TestParseTargets(t *testing.T) {
 	got := parseTargets("FuzzA\nFuzzB\nok  \tx/y\t0.01s\n?   \tx/z\t[no test files]\nok  \tx/w\t0.01s\nFuzzC\nok  \tx/v\t0.01s\n")
 	want := []target{{"x/y", "FuzzA"}, {"x/y", "FuzzB"}, {"x/v", "FuzzC"}}

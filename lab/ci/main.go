@@ -56,6 +56,8 @@ type runner struct {
 	fuzzTime time.Duration
 	// skips are the tests that skipped themselves; appended to by the stages, which run one after the other.
 	skips []string
+	// again are the labs that failed and then passed; appended to as skips is.
+	again []string
 }
 
 type result struct {
@@ -147,6 +149,9 @@ func report(r *runner, results []result) int {
 		fmt.Printf("%-12s %7.1fs    %s\n", res.stage.name, res.took.Seconds(), word)
 	}
 	fmt.Printf("%-12s %7.1fs\n", "total", total.Seconds())
+	for _, name := range r.again {
+		fmt.Println("failed, then passed by itself:", name)
+	}
 	for _, s := range r.skips {
 		fmt.Println("skipped:", s)
 	}
