@@ -1,8 +1,12 @@
 // Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
 
 // Who holds which addresses (RFC 3948, Section 5.1): two clients behind different NATs may both be 192.168.1.10, and what is
-// for one of them must never go to the other. The first to come holds its selectors, in tunnel mode, against every other
-// identity of all shards. Selectors are an authenticated peer's within what is configured; the identity is proved.
+// for one of them must never go to the other. The first to come holds its selectors against every other identity of all
+// shards. Selectors are an authenticated peer's within what is configured; the identity is proved.
+//
+// In transport mode the remote selectors are the peer's address, which all who are behind its NAT have. Those in UDP are told
+// apart by the engine in this process (Section 5.2) and do not stand in each other's way; one that has no UDP around its ESP
+// or AH is not told from others, whatever it says of its NAT, and neither is anybody over PF_KEY.
 //
 // An identity never stands in its own way. A rekey, a further child and a rekey of the IKE SA are of the same IKE SA. A
 // client that comes back by another IKE SA (a restart without INITIAL_CONTACT, a re-authentication) takes its own addresses
@@ -25,7 +29,7 @@ import (
 // re-authenticates does.
 const takeoverPause = 10 * time.Second
 
-// holder is one installed child in tunnel mode.
+// holder is one installed child.
 type holder struct {
 	unique, childID uint64
 	spiIn           uint32
@@ -34,6 +38,7 @@ type holder struct {
 	since           time.Time
 	local, remote   []ike.Selector
 	written         bool // the remote selectors are the operator's words, not the peer's choice
+	transport, udp  bool
 	over            bool // a newer child of its identity has taken over
 }
 
@@ -64,15 +69,16 @@ func (h *holder) covers() []netip.Prefix {
 }
 
 // hold notes what a child has, or says who has it already. The second result are older children of the same identity that
-// it takes over from.
-func (r *holders) hold(now time.Time, c *ike.ChildSA) ([]*holder, error) {
-	if c.Mode != ike.ModeTunnel || c.Config == nil || c.Config.NoPolicies {
+// it takes over from. tells: the engine tells those apart who are in transport mode, in UDP, behind one address.
+func (r *holders) hold(now time.Time, c *ike.ChildSA, tells bool) ([]*holder, error) {
+	if c.Mode.Shunt() || c.Config == nil || c.Config.NoPolicies {
 		return nil, nil
 	}
 	h := &holder{
 		unique: c.Unique, childID: c.ChildID, spiIn: c.SPIIn, who: identityKey(c.LocalID, c.RemoteID), since: now,
 		text:  fmt.Sprintf("connection %s, child %s of %s, IKE SA #%d", c.Connection, c.Name, c.RemoteID, c.Unique),
 		local: slices.Clone(c.TSLocal), remote: slices.Clone(c.TSRemote), written: written(c),
+		transport: c.Mode == ike.ModeTransport, udp: c.Encap,
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -81,16 +87,13 @@ func (r *holders) hold(now time.Time, c *ike.ChildSA) ([]*holder, error) {
 		var refusal error
 		r.index[family(p.Addr())].overlapping(p, func(o *holder) bool {
 			switch {
-			case o.unique == h.unique || o.over || !o.meets(h):
+			case o.unique == h.unique || o.over || !o.meets(h) || o.beside(h, tells):
 			case o.who == h.who:
 				if !slices.Contains(older, o) {
 					older = append(older, o)
 				}
-			case o.written && h.written && !sameSelectors(o.remote, h.remote):
-				// The operator has written a network and a part of it: the part goes its own way, as policies do.
 			default:
-				refusal = &heldError{fmt.Sprintf("%s is held by %s since %s: without virtual addresses (pools) two clients cannot "+
-					"have the same one (RFC 3948, Section 5.1)", selectorTexts(h.remote), o.text, o.since.UTC().Format(time.RFC3339))}
+				refusal = h.refusedBy(o)
 				return false
 			}
 			return true
@@ -104,6 +107,36 @@ func (r *holders) hold(now time.Time, c *ike.ChildSA) ([]*holder, error) {
 		r.index[family(p.Addr())].add(p, h)
 	}
 	return older, nil
+}
+
+// beside reports whether two children that meet do not stand in each other's way.
+func (o *holder) beside(h *holder, tells bool) bool {
+	switch {
+	case o.transport && h.transport:
+		return tells && o.udp && h.udp
+	case o.transport:
+		return h.around(o)
+	case h.transport:
+		return o.around(h)
+	}
+	// The operator has written a network and a part of it: the part goes its own way, as policies do.
+	return o.who != h.who && o.written && h.written && !sameSelectors(o.remote, h.remote)
+}
+
+// around reports whether a tunnel is to networks that the operator has written, of which the peer in transport mode is a host: that
+// goes its own way.
+func (h *holder) around(host *holder) bool {
+	return h.written && !slices.ContainsFunc(h.remote, func(s ike.Selector) bool { return s.From == s.To && s.From == host.remote[0].From })
+}
+
+// refusedBy says who has what is asked for, and what there is to do.
+func (h *holder) refusedBy(o *holder) *heldError {
+	why := "without virtual addresses (pools) two clients cannot have the same one (RFC 3948, Section 5.1)"
+	if h.transport || o.transport {
+		why = "behind one address there can be several peers only if all are in transport mode, in UDP (encap = yes), and the engine " +
+			"is in this process (RFC 3948, Section 5.2)"
+	}
+	return &heldError{fmt.Sprintf("%s is held by %s since %s: %s", selectorTexts(h.remote), o.text, o.since.UTC().Format(time.RFC3339), why)}
 }
 
 // outdo notes that a newer child has taken over from these.

@@ -81,10 +81,10 @@ func netOf(unique uint64, spi uint32, name, remote, allowed string) *ike.ChildSA
 // TestHolders is RFC 3948, Section 5.1, and who is not refused by it.
 func TestHolders(t *testing.T) {
 	const all = "0.0.0.0/0"
-	now := time.Unix(1000, 0)
+	now, tells := time.Unix(1000, 0), true
 	holds := func(t *testing.T, r *holders, c *ike.ChildSA, older ...uint32) {
 		t.Helper()
-		list, err := r.hold(now, c)
+		list, err := r.hold(now, c, tells)
 		if err != nil {
 			t.Fatalf("%s refused: %v", c.RemoteID, err)
 		}
@@ -99,7 +99,7 @@ func TestHolders(t *testing.T) {
 	}
 	refused := func(t *testing.T, r *holders, c *ike.ChildSA, words ...string) {
 		t.Helper()
-		_, err := r.hold(now, c)
+		_, err := r.hold(now, c, tells)
 		if err == nil {
 			t.Fatalf("%s holds what another has", c.RemoteID)
 		}
@@ -150,9 +150,48 @@ func TestHolders(t *testing.T) {
 		three := netOf(3, 3, "c", "192.168.1.10/32", all)
 		three.TSLocal = ts("172.16.0.0/12")
 		holds(t, r, three)
-		transport := netOf(4, 4, "d", "192.168.1.10/32", all)
-		transport.Mode = ike.ModeTransport
-		holds(t, r, transport)
+	})
+	// host is a child in transport mode; the peer's address is that of its NAT.
+	host := func(unique uint64, spi uint32, name, at string, udp bool) *ike.ChildSA {
+		c := netOf(unique, spi, name, at, all)
+		c.Mode, c.Encap = ike.ModeTransport, udp
+		return c
+	}
+	t.Run("transport mode in UDP", func(t *testing.T) {
+		r := newHolders()
+		holds(t, r, host(1, 1, "a", "203.0.113.5/32", true))
+		holds(t, r, host(2, 2, "b", "203.0.113.5/32", true))
+		holds(t, r, host(3, 3, "a", "203.0.113.5/32", true)) // two devices of one user
+		refused(t, r, host(4, 4, "denies its NAT", "203.0.113.5/32", false), "encap = yes", "RFC 3948, Section 5.2")
+		refused(t, r, netOf(4, 4, "thief", "203.0.113.5/32", all), "encap = yes")
+		refused(t, r, netOf(4, 4, "thief", "203.0.113.5/32", "203.0.113.5/32"))
+		refused(t, r, netOf(4, 4, "thief", "203.0.113.0/24", all))
+		holds(t, r, netOf(4, 4, "site", "203.0.113.0/24", "203.0.113.0/24"))
+	})
+	t.Run("transport mode without UDP", func(t *testing.T) {
+		r := newHolders()
+		holds(t, r, host(1, 1, "a", "203.0.113.5/32", false))
+		holds(t, r, host(2, 2, "a", "203.0.113.5/32", false), 1)
+		refused(t, r, host(3, 3, "b", "203.0.113.5/32", false))
+		refused(t, r, host(3, 3, "b", "203.0.113.5/32", true))
+		holds(t, r, host(3, 3, "b", "203.0.113.6/32", false))
+	})
+	t.Run("transport mode and tunnels", func(t *testing.T) {
+		r := newHolders()
+		holds(t, r, netOf(1, 1, "all", "0.0.0.0/0", all))
+		holds(t, r, host(2, 2, "host", "203.0.113.5/32", false)) // what the operator wrote is around it
+		holds(t, r, netOf(3, 3, "other", "198.51.100.7/32", "198.51.100.7/32"))
+		refused(t, r, host(4, 4, "host of another", "198.51.100.7/32", true))
+		r = newHolders()
+		holds(t, r, netOf(1, 1, "a", "203.0.113.5/32", all)) // dynamic
+		refused(t, r, host(2, 2, "b", "203.0.113.5/32", true))
+	})
+	t.Run("transport mode over PF_KEY", func(t *testing.T) {
+		tells = false
+		r := newHolders()
+		holds(t, r, host(1, 1, "a", "203.0.113.5/32", true))
+		refused(t, r, host(2, 2, "b", "203.0.113.5/32", true), "engine is in this process")
+		holds(t, r, host(3, 3, "a", "203.0.113.5/32", true), 1)
 	})
 }
 
@@ -161,13 +200,13 @@ func BenchmarkHolders(b *testing.B) {
 	r := newHolders()
 	for i := range uint32(10000) {
 		a := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
-		if _, err := r.hold(time.Time{}, netOf(uint64(i)+1, i+1, "x"+a.String(), a.String()+"/32", "0.0.0.0/0")); err != nil {
+		if _, err := r.hold(time.Time{}, netOf(uint64(i)+1, i+1, "x"+a.String(), a.String()+"/32", "0.0.0.0/0"), true); err != nil {
 			b.Fatal(err)
 		}
 	}
 	c := netOf(1<<20, 1<<20, "y", "10.200.0.1/32", "0.0.0.0/0")
 	for b.Loop() {
-		if _, err := r.hold(time.Time{}, c); err != nil {
+		if _, err := r.hold(time.Time{}, c, true); err != nil {
 			b.Fatal(err)
 		}
 		r.release(c.SPIIn)

@@ -15,7 +15,7 @@ import (
 
 // install has the host set up for a child on the client's goroutine, and goes on when that is done.
 func (s *shard) install(e *entry, t ike.Token, q ike.Install) {
-	older, err := s.d.holders.hold(time.Now(), &q.Child)
+	older, err := s.d.holders.hold(time.Now(), &q.Child, s.d.keyed == nil)
 	if err != nil {
 		s.d.kernel.Ask(time.Now(), e.unique, ike.Remove{SPIIn: q.Child.SPIIn})
 		s.answerNow(e, t, ike.Failed{Refusal: ike.RefusalSelectors, Err: err})
