@@ -6,6 +6,7 @@
 package pfkey
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 
@@ -53,10 +54,25 @@ func (r *reader) skip(n int) { r.Bytes("reserved", n) }
 
 // writer appends in the host's order. Its first error stays.
 type writer struct {
-	c   Codec
-	o   binary.ByteOrder
-	b   []byte
-	err error
+	c     Codec
+	o     binary.ByteOrder
+	b     []byte
+	start int // of the message in b
+	err   error
+}
+
+// firstRoom is what a writer without room makes: few messages have more.
+const firstRoom = 512
+
+// room makes sure that n octets more fit. What was written moves with nothing of it left behind, for there may be keys in it.
+func (w *writer) room(n int) {
+	if cap(w.b)-len(w.b) >= n {
+		return
+	}
+	b := make([]byte, len(w.b), max(2*cap(w.b), len(w.b)+n, firstRoom))
+	copy(b, w.b)
+	clear(w.b[w.start:])
+	w.b = b
 }
 
 func (w *writer) fail(format string, args ...any) {
@@ -65,26 +81,22 @@ func (w *writer) fail(format string, args ...any) {
 	}
 }
 
-func (w *writer) u8(v uint8)     { w.b = append(w.b, v) }
-func (w *writer) bytes(v []byte) { w.b = append(w.b, v...) }
-func (w *writer) zero(n int)     { w.b = append(w.b, make([]byte, n)...) }
-func (w *writer) port(v uint16)  { w.b = binary.BigEndian.AppendUint16(w.b, v) }
-func (w *writer) spi(v uint32)   { w.b = binary.BigEndian.AppendUint32(w.b, v) }
-
-func (w *writer) u16(v uint16) {
-	w.zero(2)
-	w.o.PutUint16(w.b[len(w.b)-2:], v)
+// zero appends zeros and returns them.
+func (w *writer) zero(n int) []byte {
+	w.room(n)
+	at := len(w.b)
+	w.b = w.b[:at+n]
+	clear(w.b[at:])
+	return w.b[at:]
 }
 
-func (w *writer) u32(v uint32) {
-	w.zero(4)
-	w.o.PutUint32(w.b[len(w.b)-4:], v)
-}
-
-func (w *writer) u64(v uint64) {
-	w.zero(8)
-	w.o.PutUint64(w.b[len(w.b)-8:], v)
-}
+func (w *writer) bytes(v []byte) { copy(w.zero(len(v)), v) }
+func (w *writer) u8(v uint8)     { w.zero(1)[0] = v }
+func (w *writer) u16(v uint16)   { w.o.PutUint16(w.zero(2), v) }
+func (w *writer) u32(v uint32)   { w.o.PutUint32(w.zero(4), v) }
+func (w *writer) u64(v uint64)   { w.o.PutUint64(w.zero(8), v) }
+func (w *writer) port(v uint16)  { binary.BigEndian.PutUint16(w.zero(2), v) }
+func (w *writer) spi(v uint32)   { binary.BigEndian.PutUint32(w.zero(4), v) }
 
 // pad appends zeros until what begins at start has whole words.
 func (w *writer) pad(start int) { w.zero(padding(len(w.b) - start)) }
@@ -148,7 +160,7 @@ func (c Codec) parse(b []byte) (*Message, error) {
 		if _, err := c.header(b[HeaderLen:]); err != nil {
 			return m, invalid("inner message: %w", err)
 		}
-		m.Inner = b[HeaderLen:]
+		m.Inner = bytes.Clone(b[HeaderLen:])
 		return m, nil
 	}
 	if err = c.extensions(m, b[HeaderLen:]); err == nil {
@@ -209,7 +221,7 @@ func (c Codec) append(dst []byte, m *Message) ([]byte, error) {
 		return nil, err
 	}
 	start := len(dst)
-	w := &writer{c: c, o: c.order(), b: dst}
+	w := &writer{c: c, o: c.order(), b: dst, start: start}
 	w.u8(Version)
 	w.u8(uint8(m.Type))
 	w.u8(c.Dialect.number(m.Errno))

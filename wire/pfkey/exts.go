@@ -5,7 +5,11 @@
 
 package pfkey
 
-import "github.com/natterjack/natterjack/crypt/secret"
+import (
+	"bytes"
+
+	"github.com/natterjack/natterjack/crypt/secret"
+)
 
 // Has reports whether the extension is there.
 func (m *Message) Has(t ExtType) bool {
@@ -209,12 +213,12 @@ func (r *reader) kinds(m *Message, t ExtType) {
 	}
 }
 
-// limited reads n octets of content that is not ours.
+// limited reads and copies n octets of content that is not ours.
 func (r *reader) limited(field string, n int) []byte {
 	if n > maxOpaque {
 		r.Fail("%s: %d octets, expected at most %d", field, n, maxOpaque)
 	}
-	return r.Bytes(field, n)
+	return bytes.Clone(r.Bytes(field, n))
 }
 
 // body appends what is behind an extension's length and type. Padding is the caller's.

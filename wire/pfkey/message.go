@@ -217,7 +217,7 @@ type RawExt struct {
 }
 
 // Parse parses a whole message. Where the header is good and an extension is not, the message has the header alone, so that it can be
-// answered. Keys are copied; Data, Context and Inner are parts of b.
+// answered. Everything is copied: b may be cleared afterwards.
 func (c Codec) Parse(b []byte) (*Message, error) { return c.parse(b) }
 
 // Append appends the message. It fails where Parse would refuse what it would append, and always in the dialect OpenBSD.

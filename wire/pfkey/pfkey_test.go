@@ -292,3 +292,38 @@ func TestNoKeyIsPrinted(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+// TestNothingLeftBehind: where a message outgrows its buffer, no octet of its keys stays in the smaller one.
+func TestNothingLeftBehind(t *testing.T) {
+	for _, c := range codecs() {
+		m := samples(c.Dialect)[0]
+		m.Order = []ExtType{ExtKeyAuth, ExtKeyEncrypt}
+		for room := range 400 {
+			small := make([]byte, 8, 8+room)
+			b, err := c.Append(small, m)
+			if err != nil || len(b) <= cap(small) {
+				t.Fatalf("%v: %d octets, %v", c, len(b), err)
+			}
+			if left := small[:cap(small)]; !bytes.Equal(left, make([]byte, len(left))) {
+				t.Fatalf("%v: %d octets of room: left behind %x", c, room, left)
+			}
+		}
+	}
+}
+
+// TestParseCopies: a message stays what it is when its octets are cleared.
+func TestParseCopies(t *testing.T) {
+	for _, c := range codecs() {
+		for _, b := range octets(c) {
+			cleared := slices.Clone(b)
+			m, err := c.Parse(cleared)
+			clear(cleared)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if again, err := c.Append(nil, m); err != nil || !bytes.Equal(again, b) {
+				t.Errorf("%v %v: %x became %x (%v)", c, m.Type, b, again, err)
+			}
+		}
+	}
+}
