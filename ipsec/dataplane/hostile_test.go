@@ -341,7 +341,7 @@ func TestT088Extensions(t *testing.T) {
 		"hop-by-hop first":            {chain(1, protoHopByHop, udp, protoUDP), true},
 		"hop-by-hop second":           {ipv6("2001:db8:1::5", "2001:db8:2::7", protoDstOpts, append([]byte{0, 0, 1, 4, 0, 0, 0, 0, 17, 0, 1, 4, 0, 0, 0, 0}, udp...)), false},
 		"AH inside":                   {ipv6("2001:db8:1::5", "2001:db8:2::7", protoAH, append(ah, udp...)), true},
-		"AH cut off":                  {ipv6("2001:db8:1::5", "2001:db8:2::7", protoAH, ah[:16]), false},
+		"mobility header cut off":     {ipv6("2001:db8:1::5", "2001:db8:2::7", protoMobility, []byte{59, 0, 5, 0}), false},
 		"routing header 0":            {ipv6("2001:db8:1::5", "2001:db8:2::7", protoRouting, append([]byte{17, 0, 0, 1, 0, 0, 0, 0}, udp...)), false},
 		"routing header 4":            {ipv6("2001:db8:1::5", "2001:db8:2::7", protoRouting, append([]byte{17, 0, 4, 1, 0, 0, 0, 0}, udp...)), true},
 		"extension beyond the packet": {ipv6("2001:db8:1::5", "2001:db8:2::7", protoDstOpts, []byte{17, 200, 0, 0, 0, 0, 0, 0}), false},

@@ -2,8 +2,8 @@
 
 // The inner packet: IPv4 (RFC 791) and IPv6 (RFC 8200) headers as far as selectors and tunnels need them. Every octet is
 // attacker controlled: outbound by whoever is on the inner side, inbound by the peer. What is accepted has a length that lies
-// inside the buffer, at most eight extension headers, and ports wherever its protocol has them or the knowledge that this
-// fragment hides them (RFC 4301, Section 7).
+// inside the buffer, at most eight extension headers, and a protocol and its ports, or the knowledge that this fragment hides
+// them (RFC 4301, Section 7).
 
 package dataplane
 
@@ -34,8 +34,6 @@ const (
 	protoSCTP     = 132
 	protoMobility = 135
 	protoUDPLite  = 136
-	protoHIP      = 139
-	protoShim6    = 140
 
 	ipv4Header = 20
 	ipv6Header = 40
@@ -112,7 +110,7 @@ func parseV4(p []byte, out bool, in *inner) verdict {
 		if offset*8+total-header > maxPacket || offset == 1 && f.Proto == protoTCP {
 			return malformed
 		}
-		f.Ports = hiddenOf(f.Proto)
+		f.Ports = hiddenOf(f.Proto, false)
 		return good
 	}
 	in.upper = header
@@ -160,7 +158,7 @@ func parseV6(p []byte, out bool, in *inner) verdict {
 				if offset+total-at-n > maxPacket || offset == 8 && f.Proto == protoTCP {
 					return malformed
 				}
-				f.Ports = hiddenOf(f.Proto)
+				f.Ports = hiddenOf(f.Proto, true)
 				return good
 			}
 		}
@@ -169,23 +167,28 @@ func parseV6(p []byte, out bool, in *inner) verdict {
 	return malformed
 }
 
+// skipped reports whether a header of IPv6 is no next layer but stands in front of it: RFC 4301, Section 4.4.1.1 has these four
+// and not AH, which is a next layer like ESP; a mobility header is one too, with its type for a port.
+func skipped(next uint8) bool {
+	switch next {
+	case protoHopByHop, protoRouting, protoFragment, protoDstOpts:
+		return true
+	}
+	return false
+}
+
 // extension is the length of the extension header at the front of p; 0: next is an upper layer.
 func extension(p []byte, next uint8, leading bool) (int, verdict) {
-	n := 0
-	switch next {
-	case protoHopByHop, protoRouting, protoDstOpts, protoMobility, protoHIP, protoShim6, protoFragment, protoAH:
-		if len(p) < 8 {
-			return 0, malformed
-		}
-		n = (int(p[1]) + 1) * 8
-	default:
+	if !skipped(next) {
 		return 0, good
 	}
+	if len(p) < 8 {
+		return 0, malformed
+	}
+	n := (int(p[1]) + 1) * 8
 	switch {
 	case next == protoFragment:
 		n = 8
-	case next == protoAH:
-		n = (int(p[1]) + 2) * 4
 	case next == protoHopByHop && !leading: // RFC 8200, Section 4.1; a jumbogram's length, zero, does not hold the header
 		return 0, malformed
 	case next == protoRouting && p[2] == 0: // RFC 5095: type 0 must not be forwarded
@@ -217,6 +220,14 @@ func ports(p []byte, out bool, in *inner) verdict {
 		f.LocalPort, f.Ports = binary.BigEndian.Uint16(up), sadb.HavePorts
 		f.RemotePort = f.LocalPort
 		return good
+	case protoMobility:
+		if len(up) < 8 {
+			return malformed
+		}
+		// RFC 4301, Section 4.4.1.1: the type of the message, in the upper half of a port.
+		f.LocalPort, f.Ports = uint16(up[2])<<8, sadb.HavePorts
+		f.RemotePort = f.LocalPort
+		return good
 	default:
 		return good
 	}
@@ -230,12 +241,14 @@ func ports(p []byte, out bool, in *inner) verdict {
 	return good
 }
 
-// hiddenOf says what a fragment that is not the first shows of its ports.
-func hiddenOf(proto uint8) sadb.Ports {
+// hiddenOf says what a fragment that is not the first, and whose header says proto, shows of its ports.
+func hiddenOf(proto uint8, v6 bool) sadb.Ports {
 	switch proto {
-	case protoTCP, protoUDP, protoUDPLite, protoDCCP, protoSCTP, protoICMP, protoICMPv6,
-		protoDstOpts, protoRouting, protoMobility, protoHIP, protoShim6, protoAH: // what is behind these may have ports
+	case protoTCP, protoUDP, protoUDPLite, protoDCCP, protoSCTP, protoICMP, protoICMPv6, protoMobility:
 		return sadb.HiddenPorts
+	}
+	if v6 && skipped(proto) {
+		return sadb.HiddenProto // it stands in front of a protocol that only the first fragment shows
 	}
 	return sadb.NoPorts
 }

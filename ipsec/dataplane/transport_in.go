@@ -75,7 +75,7 @@ func (in *Inbound) transport(b []byte, at, end int, next uint8) {
 		in.n[InMalformed]++
 		return
 	}
-	if i.fragment || i.outside {
+	if i.fragment || i.outside || rank(i.flow.Proto) > 0 { // what is protected once more, behind options
 		in.n[InNextHeader]++
 		return
 	}

@@ -48,6 +48,9 @@ const (
 	HavePorts
 	// HiddenPorts: a fragment but the first of a protocol that has ports (RFC 4301, Section 7).
 	HiddenPorts
+	// HiddenProto: a fragment but the first of which not even the protocol is seen: between the fragment header and it are
+	// extension headers.
+	HiddenProto
 )
 
 // Flow is the selector fields of a packet, seen from this host. It is comparable: the key of a cache.
@@ -88,13 +91,17 @@ func (s *span) anyPort() bool { return s.lo == 0 && s.hi == 65535 }
 // side compares one side of a packet.
 func (s *span) side(a IP, v6 bool, proto uint8, port uint16, ports Ports) fit {
 	switch {
-	case s.v6 != v6 || a.less(s.from) || s.to.less(a) || s.proto != 0 && s.proto != proto:
+	case s.v6 != v6 || a.less(s.from) || s.to.less(a):
+		return outside
+	case s.proto != 0 && ports == HiddenProto:
+		return hidden
+	case s.proto != 0 && s.proto != proto:
 		return outside
 	case s.anyPort():
 		return inside
 	case ports == HavePorts && port >= s.lo && port <= s.hi:
 		return inside
-	case ports == HiddenPorts:
+	case ports >= HiddenPorts:
 		return hidden
 	}
 	return outside
