@@ -59,7 +59,7 @@ func (sa *SA) chooseChild(w *offerOfChild, confs []*ike.ChildConfig, offer *ikev
 	case w.conf == nil:
 		return k.best
 	case !sa.peerSPI(w.conf.AH(), binary.BigEndian.Uint32(w.proposal.SPI)):
-		return &refused{kind: ikev2msg.InvalidSyntax, detail: "the offered SPI is reserved or in use"}
+		return &refused{kind: ikev2msg.InvalidSyntax, detail: badSPI}
 	case w.suite.KE != suite.KENone && w.suite.KE != k.group:
 		return &refused{kind: ikev2msg.InvalidKEPayload, data: binary.BigEndian.AppendUint16(nil, uint16(w.suite.KE)),
 			detail: "KE of " + k.group.String() + ", asked for " + w.suite.KE.String()}

@@ -31,6 +31,9 @@ type offerOfChild struct {
 	cpiIn, cpiOut uint16
 }
 
+// badSPI is why an SPI of the peer's is refused.
+const badSPI = "the offered SPI is reserved or in use"
+
 // refused is a notify that an offer gets.
 type refused struct {
 	kind   ikev2msg.NotifyType
@@ -147,6 +150,10 @@ func (sa *SA) makeChild(now time.Time, s *serving, w *offerOfChild, r ike.Reserv
 	}
 	g := s.o.g
 	c := sa.childOf(w, r)
+	if !sa.peerSPI(c.sa.AH, c.sa.SPIOut) { // it was free when the request came
+		sa.refuseParked(now, s, ikev2msg.InvalidSyntax, badSPI)
+		return
+	}
 	keys := deriveChild(g.suite.PRF, g.keys.skD, w.suite, k.Shared, w.ni, w.nr)
 	k.Shared.Wipe()
 	s.spi = 0
