@@ -59,6 +59,12 @@ func (c *client) pulls() {
 	}
 }
 
+// write writes what waits until the client is gone; one that cannot be written to has no use of being connected.
+func (c *client) write() {
+	c.out.drain()
+	c.end()
+}
+
 // read serves the client's requests until it is gone.
 func (c *client) read() {
 	defer c.h.forget(c)

@@ -5,8 +5,9 @@
 package pfkey
 
 import (
-	"bytes"
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -64,14 +65,21 @@ func Dial(ctx context.Context, path string, d wire.Dialect) (*Conn, error) {
 
 // NewConn makes a Conn of a connection.
 func NewConn(c *net.UnixConn, d wire.Dialect) *Conn {
-	return &Conn{conn: c, codec: codec(d), packet: keepsMessages(c), buf: make([]byte, wire.MaxMessage+1)}
+	return &Conn{conn: c, codec: codec(d), packet: keepsMessages(c), buf: make([]byte, wire.MaxMessage+1), seq: firstSeq()}
 }
 
-// Close closes the connection. SAs and policies stay.
-func (c *Conn) Close() error {
-	clear(c.buf)
-	return c.conn.Close()
+// ownSeqs is where the numbers of requests begin: below are those of ACQUIREs, which a request must not answer by accident.
+const ownSeqs = 1 << 31
+
+// firstSeq is anywhere among them: another connection of this process, whose requests everybody hears of, has others.
+func firstSeq() uint32 {
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return ownSeqs | binary.NativeEndian.Uint32(b[:])
 }
+
+// Close closes the connection, also while others use it. SAs and policies stay.
+func (c *Conn) Close() error { return c.conn.Close() }
 
 // Dialect is the dialect of the path.
 func (c *Conn) Dialect() wire.Dialect { return c.codec.Dialect }
@@ -91,10 +99,16 @@ func (c *Conn) Send(ctx context.Context, m *wire.Message) error {
 	defer clear(b) // there may be keys in it
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return interruptible(ctx, c.conn.SetWriteDeadline, func() error {
-		_, err := c.conn.Write(b)
+	n := 0
+	err = interruptible(ctx, c.conn.SetWriteDeadline, func() (err error) {
+		n, err = c.conn.Write(b)
 		return err
 	})
+	if err != nil && n > 0 {
+		c.conn.Close() // nobody could tell where the next message of the stream begins
+		return fmt.Errorf("%d of %d octets were sent, and the connection is closed: %w", n, len(b), err)
+	}
+	return err
 }
 
 // Receive waits for the next message: an answer to what was sent, or what others caused. A message with an errno is returned as it is.
@@ -122,8 +136,8 @@ func (c *Conn) next(ctx context.Context) (*wire.Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := c.codec.Parse(bytes.Clone(c.buf[:n]))
-	clear(c.buf[:n])
+	m, err := c.codec.Parse(c.buf[:n])
+	clear(c.buf[:n]) // there may be keys in it
 	if err != nil {
 		return nil, fmt.Errorf("message from the server: %w", err)
 	}
@@ -180,7 +194,7 @@ func (c *Conn) number(m *wire.Message) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if m.Seq == 0 {
-		c.seq++
+		c.seq = ownSeqs | (c.seq + 1)
 		m.Seq = c.seq
 	}
 	m.PID = uint32(os.Getpid())

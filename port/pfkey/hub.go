@@ -42,7 +42,8 @@ type Server interface {
 	Attach(now time.Time, info wire.ClientInfo) (wire.ClientID, error)
 	Detach(now time.Time, id wire.ClientID)
 	// Handle serves a request and returns all messages that it causes, the requester's included. The error says that a kernel's write
-	// would have failed; it is for those who can fail a write. msg is overwritten after the return.
+	// would have failed; it is for those who can fail a write. msg is overwritten after the return, and what is returned is cleared
+	// when it is written.
 	Handle(now time.Time, id wire.ClientID, msg []byte) ([]wire.Delivery, error)
 	// Next returns the next message of the client's running DUMP, nil where there is none, and whether there may be another.
 	Next(now time.Time, id wire.ClientID) (msg []byte, more bool)
@@ -124,6 +125,11 @@ func (h *Hub) Serve(l *Listener) {
 	h.mu.Lock()
 	h.listeners[l] = struct{}{}
 	h.mu.Unlock()
+	defer func() {
+		h.mu.Lock()
+		delete(h.listeners, l)
+		h.mu.Unlock()
+	}()
 	for {
 		select {
 		case <-h.closed:
@@ -182,7 +188,7 @@ func (h *Hub) Add(conn *net.UnixConn, info wire.ClientInfo) error {
 		c := newClient(h, id, conn, info.Dialect)
 		h.clients[id] = c
 		h.ended.Go(c.read)
-		h.ended.Go(c.out.drain)
+		h.ended.Go(c.write)
 	})
 	if err != nil {
 		conn.Close()
@@ -225,9 +231,17 @@ func (h *Hub) report(id wire.ClientID, r any) {
 
 // deliver queues messages. What is not an answer to the requester is lost where a client does not read.
 func (h *Hub) deliver(list []wire.Delivery, requester wire.ClientID) {
+	shared := messages(list)
 	for _, d := range list {
-		c := h.clients[d.To]
-		if c == nil || c.out.put(d.Msg, d.To == requester) {
+		if len(d.Msg) == 0 {
+			continue
+		}
+		m, c := shared[&d.Msg[0]], h.clients[d.To]
+		if c == nil {
+			m.done()
+			continue
+		}
+		if c.out.put(m, d.To == requester) {
 			continue
 		}
 		h.lost.Add(1)
@@ -235,6 +249,22 @@ func (h *Hub) deliver(list []wire.Delivery, requester wire.ClientID) {
 			h.log.Warn("a PF_KEY client does not read: it loses messages", "client", uint64(c.id))
 		}
 	}
+}
+
+// messages are the octets of deliveries, which several may share, with how many do.
+func messages(list []wire.Delivery) map[*byte]*message {
+	shared := make(map[*byte]*message, 1)
+	for _, d := range list {
+		if len(d.Msg) == 0 {
+			continue
+		}
+		if m := shared[&d.Msg[0]]; m != nil {
+			m.users.Add(1)
+		} else {
+			shared[&d.Msg[0]] = newMessage(d.Msg, 1)
+		}
+	}
+	return shared
 }
 
 // pull makes messages of a running DUMP while there is room for them, a burst at a time.
@@ -246,7 +276,7 @@ func (h *Hub) pull(c *client) {
 		}
 		msg, more := h.server.Next(time.Now(), c.id)
 		if msg != nil {
-			c.out.put(msg, true)
+			c.out.put(newMessage(msg, 1), true)
 		}
 		if !more {
 			return

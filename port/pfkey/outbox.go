@@ -8,7 +8,33 @@ package pfkey
 import (
 	"net"
 	"sync"
+	"sync/atomic"
 )
+
+// message is octets for one client or several, cleared when nobody needs them any more: there may be keys in them.
+type message struct {
+	b     []byte
+	users atomic.Int32
+}
+
+func newMessage(b []byte, users int32) *message {
+	m := &message{b: b}
+	m.users.Store(users)
+	return m
+}
+
+// done is said once for each user.
+func (m *message) done() {
+	if m.users.Add(-1) == 0 {
+		clear(m.b)
+	}
+}
+
+// queued is what of a message is to be written.
+type queued struct {
+	*message
+	rest []byte
+}
 
 // outbox is safe for concurrent use.
 type outbox struct {
@@ -18,7 +44,7 @@ type outbox struct {
 
 	mu      sync.Mutex // protects what follows
 	cond    sync.Cond  // a message was queued, or taken, or the outbox was closed
-	queue   [][]byte
+	queue   []queued
 	octets  int
 	writing bool // the drain has taken a message and not yet written it
 	closed  bool
@@ -31,24 +57,27 @@ func newOutbox(conn *net.UnixConn, halfEmpty func()) *outbox {
 	return o
 }
 
-// put writes or queues b. Where there is no room it returns false, but for what must not be lost: the answers to one request at a time.
-func (o *outbox) put(b []byte, must bool) bool {
+// put writes or queues m. Where there is no room it returns false, but for what must not be lost: the answers to one request at a time.
+func (o *outbox) put(m *message, must bool) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.closed {
+	rest := m.b
+	switch {
+	case o.closed:
+		m.done()
 		return true // nobody is left who could miss it
-	}
-	if len(o.queue) == 0 && !o.writing {
-		rest, err := tryWrite(o.conn, b)
-		if err != nil || len(rest) == 0 {
+	case len(o.queue) == 0 && !o.writing:
+		var err error
+		if rest, err = tryWrite(o.conn, m.b); err != nil || len(rest) == 0 {
+			m.done()
 			return true // its reader will see what is wrong
 		}
-		b = rest
-	} else if !must && o.full() {
+	case !must && o.full():
+		m.done()
 		return false
 	}
-	o.queue = append(o.queue, b)
-	o.octets += len(b)
+	o.queue = append(o.queue, queued{m, rest})
+	o.octets += len(rest)
 	o.cond.Broadcast()
 	return true
 }
@@ -72,8 +101,8 @@ func (o *outbox) wait() bool {
 	return !o.closed
 }
 
-// take waits for a message; nil: the outbox is closed.
-func (o *outbox) take() []byte {
+// take waits for a message; false: the outbox is closed.
+func (o *outbox) take() (q queued, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.writing = false
@@ -81,23 +110,25 @@ func (o *outbox) take() []byte {
 		o.cond.Wait()
 	}
 	if o.closed {
-		return nil
+		return queued{}, false
 	}
-	b := o.queue[0]
-	o.queue[0] = nil
+	q = o.queue[0]
+	o.queue[0] = queued{}
 	if o.queue = o.queue[1:]; len(o.queue) == 0 {
 		o.queue = nil // and its array, which a burst may have made large
 	}
-	o.octets -= len(b)
+	o.octets -= len(q.rest)
 	o.writing = true
 	o.cond.Broadcast()
-	return b
+	return q, true
 }
 
 // drain writes the queue until the outbox is closed or the client gone.
 func (o *outbox) drain() {
-	for b := o.take(); b != nil; b = o.take() {
-		if _, err := o.conn.Write(b); err != nil {
+	for q, ok := o.take(); ok; q, ok = o.take() {
+		_, err := o.conn.Write(q.rest)
+		q.done()
+		if err != nil {
 			o.close()
 			return
 		}
@@ -113,6 +144,9 @@ func (o *outbox) close() {
 	defer o.mu.Unlock()
 	if !o.closed {
 		o.closed = true
+		for _, q := range o.queue {
+			q.done()
+		}
 		o.queue, o.octets = nil, 0
 		close(o.done)
 		o.cond.Broadcast()

@@ -15,7 +15,8 @@ type ClientInfo struct {
 	Privileged bool
 }
 
-// Delivery is a message for a client. Msg may be shared with other deliveries: nobody writes into it.
+// Delivery is a message for a client. Msg may be shared with other deliveries of the same call: who delivers them clears it when all are
+// done, since there may be keys in it, and nobody else writes into it.
 type Delivery struct {
 	To  ClientID
 	Msg []byte
