@@ -119,6 +119,7 @@ type Daemon struct {
 	kernel      ipsec
 	keyed       *keyed // the kernel, where it is behind PF_KEY; else nil
 	client      *client
+	shunts      *shunts
 	traps       *traps
 	starter     *starter
 	requests    *requests
@@ -189,6 +190,7 @@ func New(opts Options) (*Daemon, error) {
 	}
 	d.client = newClient(d, opts.Host)
 	d.starter = newStarter(d, ctx)
+	d.shunts = newShunts(d.kernel)
 	d.traps = newTraps(d)
 	d.watch = newWatch(d)
 	if opts.KeyLog != nil {

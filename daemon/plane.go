@@ -40,7 +40,6 @@ type plane struct {
 	kicks  chan struct{} // capacity 1
 	stop   chan struct{}
 	loops  sync.WaitGroup
-	shunts *shunts
 	// keyNotice is told of what was made over PF_KEY; nil: nobody is.
 	keyNotice atomic.Pointer[func(sadb.Notice)]
 }
@@ -48,7 +47,7 @@ type plane struct {
 func newPlane(d *Daemon, db *sadb.DB) *plane {
 	return &plane{
 		d: d, dev: d.opts.Device, db: db, engine: dataplane.New(db, dataplane.Config{}),
-		kicks: make(chan struct{}, 1), stop: make(chan struct{}), shunts: newShunts(db),
+		kicks: make(chan struct{}, 1), stop: make(chan struct{}),
 	}
 }
 

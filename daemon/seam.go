@@ -38,6 +38,10 @@ type ipsec interface {
 	inbound(unique uint64, spiOut uint32) uint32
 	children() int
 	usage(spiIn uint32) ike.Usage
+	// hold puts a policy that no child brought in force, drop takes it back. acquireFailed ends what waits for SAs of a trap's reqid.
+	hold(p *standing) error
+	drop(p *standing)
+	acquireFailed(reqid uint32)
 }
 
 // seam is safe for concurrent use; shards call Ask, the plane's goroutine owner.

@@ -34,8 +34,6 @@ const (
 	keyedLimit = 2 * time.Second
 	// keyedPause lies between two tries to connect again.
 	keyedPause = 200 * time.Millisecond
-	// maxManualReqid is the largest reqid that KAME leaves to key daemons.
-	maxManualReqid = 0x3fff
 )
 
 // errNoService: the other side is away.
@@ -83,6 +81,8 @@ func (d *Daemon) openKernel(db *sadb.DB) error {
 	if err != nil {
 		return fmt.Errorf("PF_KEY: %w", err)
 	}
+	k.trapped = func(conn, child string) uint32 { return d.traps.reqid(conn, child) }
+	k.asked = func(reqid uint32) { d.traps.acquire(reqid) }
 	for _, sk := range d.sockets.list {
 		if sk.kind == kindNATT {
 			if err := o.Bind(sk.conn.LocalAddr()); err != nil {
@@ -100,10 +100,14 @@ type keyed struct {
 	opts     KeyedOptions
 	notice   func(unique uint64, n ike.Notice) // zero: to all
 	released func(spiIn uint32)
+	trapped  func(conn, child string) uint32 // the reqid of a child's trap; zero: none
+	asked    func(reqid uint32)              // an ACQUIRE
 	next     atomic.Uint64
 	ctx      context.Context
 	cancel   context.CancelFunc
 	loops    sync.WaitGroup
+
+	spd sync.Mutex // one change of policies at a time; mu may be taken inside
 
 	mu       sync.Mutex // protects the rest
 	conn     *port.Conn // nil: away
@@ -112,7 +116,9 @@ type keyed struct {
 	pairs    pairTable[*keyedPair]
 	reqids   map[uint32]int // users
 	reqid    uint32         // the last one drawn
-	policies map[keyedPolicy][]*keyedPair
+	policies map[keyedPolicy][]claimant
+	standing []*standing
+	acquires map[uint32]uint32 // unanswered: reqid by sequence number
 }
 
 // keyedPair is a reservation or a pair of SAs.
@@ -132,7 +138,8 @@ type keyedPair struct {
 
 // newKeyed connects, or says why it cannot.
 func newKeyed(o KeyedOptions, notice func(uint64, ike.Notice), released func(uint32)) (*keyed, error) {
-	k := &keyed{opts: o, notice: notice, released: released, policies: map[keyedPolicy][]*keyedPair{}, reqids: map[uint32]int{}}
+	k := &keyed{opts: o, notice: notice, released: released, policies: map[keyedPolicy][]claimant{}, reqids: map[uint32]int{},
+		acquires: map[uint32]uint32{}, trapped: func(string, string) uint32 { return 0 }, asked: func(uint32) {}}
 	k.ctx, k.cancel = context.WithCancel(context.Background())
 	k.clear()
 	conn, err := k.connect()
@@ -146,9 +153,21 @@ func newKeyed(o KeyedOptions, notice func(uint64, ike.Notice), released func(uin
 
 // clear forgets everything: the other side has.
 func (k *keyed) clear() {
+	for _, p := range k.pairs.in {
+		if p.held != nil {
+			wipeMessage(p.held)
+			p.held = nil
+		}
+	}
 	k.waiting, k.pairs = map[uint32]chan *pfkey.Message{}, newPairTable[*keyedPair]()
 	clear(k.policies)
+	clear(k.acquires)
 	clear(k.reqids)
+	for _, p := range k.standing { // which stay
+		if p.action == sadb.Protect {
+			k.reqids[p.reqid]++
+		}
+	}
 }
 
 // connect dials and registers: for what an engine tells, as a daemon that moves its SAs itself, and whose earlier run's SAs go now.
@@ -204,7 +223,10 @@ func (k *keyed) read(conn *port.Conn) {
 			return
 		}
 		k.opts.Log.Info("the PF_KEY service is back")
-		k.notice(0, ike.Lost{})
+		k.loops.Go(func() { // its answers are read here
+			k.holdAgain()
+			k.notice(0, ike.Lost{})
+		})
 	}
 }
 
@@ -232,6 +254,11 @@ func (k *keyed) take(m *pfkey.Message) {
 		delete(k.waiting, m.Seq)
 		k.mu.Unlock()
 		w <- m
+		return
+	}
+	if m.Type == pfkey.TypeAcquire {
+		k.mu.Unlock()
+		k.acquired(m)
 		return
 	}
 	var p *keyedPair
@@ -306,10 +333,24 @@ func (k *keyed) request(m *pfkey.Message) (*pfkey.Message, error) {
 	return nil, err
 }
 
-// drawReqid is one that no pair has.
-func (k *keyed) drawReqid() (uint32, error) {
+// tell sends a message that has no answer.
+func (k *keyed) tell(m *pfkey.Message) {
 	k.mu.Lock()
-	defer k.mu.Unlock()
+	conn := k.conn
+	k.mu.Unlock()
+	if conn == nil {
+		return
+	}
+	m.PID = uint32(os.Getpid())
+	ctx, cancel := context.WithTimeout(k.ctx, keyedLimit)
+	defer cancel()
+	if err := conn.Send(ctx, m); err != nil && k.ctx.Err() == nil {
+		k.opts.Log.Warn("a message to the PF_KEY service was lost", "type", m.Type.String(), "reason", err.Error())
+	}
+}
+
+// drawReqid is one that nobody has. The caller holds mu.
+func (k *keyed) drawReqid() (uint32, error) {
 	if k.reqid == 0 {
 		var b [2]byte
 		if _, err := rand.Read(b[:]); err != nil {

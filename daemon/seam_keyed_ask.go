@@ -73,11 +73,11 @@ func addressOf(a netip.Addr) *pfkey.Address {
 
 func (k *keyed) reserve(unique uint64, q ike.Reserve) ike.Answer {
 	p := &keyedPair{pair: pair{unique: unique}, ah: q.AH, mode: q.Mode, reqid: q.Reqid}
-	var err error
 	if p.reqid == 0 {
-		if p.reqid, err = k.drawReqid(); err != nil {
-			return installed(err)
-		}
+		p.reqid = k.trapped(q.Connection, q.Child)
+	}
+	if err := k.useReqid(&p.reqid); err != nil {
+		return installed(err)
 	}
 	p.at.Local, p.at.Remote = netip.AddrPortFrom(q.Local.Unmap(), 0), netip.AddrPortFrom(q.Remote.Unmap(), 0)
 	a, err := k.request(&pfkey.Message{
@@ -85,12 +85,14 @@ func (k *keyed) reserve(unique uint64, q ike.Reserve) ike.Answer {
 		SPIRange: &pfkey.SPIRange{Min: 1 << 24, Max: 1<<32 - 1}, SA2: &pfkey.SA2{Mode: modeOf(q.Mode), Reqid: p.reqid},
 	})
 	if err != nil || a.SA == nil {
+		k.mu.Lock()
+		k.leaveReqid(p.reqid)
+		k.mu.Unlock()
 		return ike.Failed{Refusal: ike.RefusalTemporary, Err: errors.Join(errors.New("no SPI"), err)}
 	}
 	p.spiIn = a.SA.SPI
 	k.mu.Lock()
 	k.pairs.add(p)
-	k.reqids[p.reqid]++
 	k.mu.Unlock()
 	return ike.Reserved{SPI: p.spiIn, Reqid: p.reqid, ChildID: k.next.Add(1)}
 }
@@ -109,6 +111,7 @@ func (k *keyed) install(c ike.ChildSA) ike.Answer {
 		err = k.addPolicies(p, &c)
 	}
 	if err != nil {
+		k.dropPolicies(p, false) // also where the service has gone meanwhile, and the pair with it
 		k.remove(time.Now(), c.SPIIn, false)
 		return installed(err)
 	}

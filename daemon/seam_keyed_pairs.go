@@ -19,9 +19,7 @@ func (k *keyed) forget(spiIn uint32) {
 	if !ok {
 		return
 	}
-	if k.reqids[p.reqid]--; k.reqids[p.reqid] <= 0 {
-		delete(k.reqids, p.reqid)
-	}
+	k.leaveReqid(p.reqid)
 }
 
 // RemoveAll implements ipsec.

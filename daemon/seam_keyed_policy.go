@@ -1,7 +1,7 @@
 // Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
 
-// The policies of children as X_SPDUPDATE (NATT.md, Section 2.5). A policy of PF_KEY has one prefix and one port, or any, on each
-// side; where two children want the same one the newer has it. Selectors were negotiated and lie in the configured ones.
+// Policies in PF_KEY's words (NATT.md, Section 2.5): one prefix and one port, or any, on each side. Their order is that of the engine
+// in this process, as priorities. Selectors of children were negotiated and lie in the configured ones.
 
 package daemon
 
@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 
 	"github.com/natterjack/natterjack/ike"
 	"github.com/natterjack/natterjack/ipsec/sadb"
@@ -19,9 +18,23 @@ import (
 
 const (
 	// anyProto is PF_KEY's protocol of a selector for all.
-	anyProto = 255
+	anyProto               = 255
+	protoICMP, protoV6ICMP = 1, 58
 	// maxKeyedPolicies bounds those of one child in each direction.
 	maxKeyedPolicies = 1024
+)
+
+// errNotSaid: PF_KEY has no words for it, and time does not mend that.
+var errNotSaid = errors.New("PF_KEY cannot say it")
+
+// keyedClass is the order of policies of different origin (sadb.Policy).
+type keyedClass uint8
+
+const (
+	classBypass keyedClass = iota
+	classChild
+	classTrap
+	classDiscard
 )
 
 // keyedPolicy names a policy: its selectors, seen from this host.
@@ -29,32 +42,25 @@ type keyedPolicy struct {
 	dir           pfkey.Dir
 	local, remote netip.Prefix
 	proto         uint8
-	lport, rport  uint16 // zero: any
+	// Zero: any. Of ICMP the first is the type, the second the code, seen from either side (setkey; Linux).
+	lport, rport uint16
 }
 
-// policiesOf are the policies of a child in one direction.
-func policiesOf(c *ike.ChildSA, dir pfkey.Dir) ([]keyedPolicy, error) {
+func (x keyedPolicy) icmp() bool { return x.proto == protoICMP || x.proto == protoV6ICMP }
+
+// policiesOf are the policies of selectors in one direction.
+func policiesOf(local, remote []ike.Selector, dir pfkey.Dir) ([]keyedPolicy, error) {
 	var list []keyedPolicy
-	for _, l := range c.TSLocal {
-		for _, r := range c.TSRemote {
-			if l.From.BitLen() != r.From.BitLen() || l.Proto != r.Proto && l.Proto != 0 && r.Proto != 0 {
+	for _, l := range local {
+		for _, r := range remote {
+			if l.Dynamic || r.Dynamic || l.From.BitLen() != r.From.BitLen() || l.Proto != r.Proto && l.Proto != 0 && r.Proto != 0 {
 				continue
 			}
-			lport, ok1 := onePort(l)
-			rport, ok2 := onePort(r)
-			if !ok1 || !ok2 {
-				return nil, fmt.Errorf("%w: PF_KEY has one port or all of them, not %s === %s", sadb.ErrSelectors, SelectorText(l), SelectorText(r))
+			more, err := policiesOfPair(l, r, dir)
+			if err != nil {
+				return nil, err
 			}
-			proto := max(l.Proto, r.Proto)
-			if proto == 0 {
-				proto = anyProto
-			}
-			for _, lp := range route.Prefixes(l.From, l.To) {
-				for _, rp := range route.Prefixes(r.From, r.To) {
-					list = append(list, keyedPolicy{dir, lp, rp, proto, lport, rport})
-				}
-			}
-			if len(list) > maxKeyedPolicies {
+			if list = append(list, more...); len(list) > maxKeyedPolicies {
 				return nil, fmt.Errorf("%w: more than %d policies", sadb.ErrSelectors, maxKeyedPolicies)
 			}
 		}
@@ -65,119 +71,151 @@ func policiesOf(c *ike.ChildSA, dir pfkey.Dir) ([]keyedPolicy, error) {
 	return list, nil
 }
 
+// policiesOfPair are the policies of one selector of each side.
+func policiesOfPair(l, r ike.Selector, dir pfkey.Dir) (list []keyedPolicy, err error) {
+	x := keyedPolicy{dir: dir, proto: max(l.Proto, r.Proto)}
+	ok := false
+	if x.icmp() {
+		var none bool
+		if x.lport, x.rport, none, ok = typeAndCode(l, r); none {
+			return nil, nil
+		}
+	} else {
+		var other bool
+		x.lport, ok = onePort(l)
+		x.rport, other = onePort(r)
+		ok = ok && other
+	}
+	if !ok {
+		return nil, fmt.Errorf("%w: %w: it has one port, or one type of ICMP, or all of them, not %s === %s", sadb.ErrSelectors, errNotSaid, SelectorText(l), SelectorText(r))
+	}
+	if x.proto == 0 {
+		x.proto = anyProto
+	}
+	locals, remotes := route.Prefixes(l.From, l.To), route.Prefixes(r.From, r.To)
+	if len(locals) == 0 || len(remotes) == 0 || len(locals)*len(remotes) > maxKeyedPolicies {
+		return nil, fmt.Errorf("%w: %s === %s are too many prefixes", sadb.ErrSelectors, SelectorText(l), SelectorText(r))
+	}
+	for _, x.local = range locals {
+		for _, x.remote = range remotes {
+			list = append(list, x)
+		}
+	}
+	return list, nil
+}
+
 func onePort(s ike.Selector) (uint16, bool) {
 	switch {
 	case s.PortFrom == 0 && s.PortTo == 0xffff:
 		return 0, true
-	case s.PortFrom == s.PortTo && s.PortFrom != 0 && s.Proto != 1 && s.Proto != 58:
+	case s.PortFrom == s.PortTo && s.PortFrom != 0:
 		return s.PortFrom, true
 	}
 	return 0, false
 }
 
-// message is the request about a policy of a pair; requests are the SAs that it wants.
-func (x keyedPolicy) message(t pfkey.Type, p *keyedPair) *pfkey.Message {
+// typeAndCode are those that two selectors of ICMP have in common: a type with all its codes, or with one that is not zero. Type zero
+// cannot be told from any, nor code zero; none: nothing is in common.
+func typeAndCode(l, r ike.Selector) (kind, code uint16, none, ok bool) {
+	from, to := max(l.PortFrom, r.PortFrom), min(l.PortTo, r.PortTo)
+	kind, code = from>>8, from&0xff
+	switch {
+	case from > to:
+		return 0, 0, true, false
+	case from == 0 && to == 0xffff:
+		return 0, 0, false, true
+	case kind != 0 && code == 0 && to == from|0xff:
+		return kind, 0, false, true
+	case from == to && code != 0:
+		return kind, code, false, true
+	}
+	return 0, 0, false, false
+}
+
+// priority puts policies in the engine's order (sadb.Policy): by class, then the longest remote prefix, the longest local one,
+// with a protocol, with ports.
+func (x keyedPolicy) priority(c keyedClass) uint32 {
+	n := uint32(c)<<24 | uint32(x.remote.Addr().BitLen()-x.remote.Bits())<<16 | uint32(x.local.Addr().BitLen()-x.local.Bits())<<8
+	if x.proto == anyProto {
+		n |= 1 << 2
+	}
+	for _, port := range [...]uint16{x.lport, x.rport} {
+		if port == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// claimant is who wants a policy: a pair of SAs or a standing policy. Its methods are called under keyed.mu.
+type claimant interface {
+	class() keyedClass
+	// kind is what the policy does, requests are the SAs that it wants, the innermost first.
+	kind() pfkey.PolicyType
+	requests(dir pfkey.Dir) []pfkey.Request
+}
+
+func (p *keyedPair) class() keyedClass      { return classChild }
+func (p *keyedPair) kind() pfkey.PolicyType { return pfkey.PolicyIPsec }
+func (p *keyedPair) requests(dir pfkey.Dir) []pfkey.Request {
+	return requestsOf(dir, p.reqid, p.ah, p.mode, p.at.Local.Addr(), p.at.Remote.Addr())
+}
+
+func (p *standing) class() keyedClass {
+	switch p.action {
+	case sadb.Bypass:
+		return classBypass
+	case sadb.Discard:
+		return classDiscard
+	}
+	return classTrap
+}
+
+func (p *standing) kind() pfkey.PolicyType {
+	switch p.action {
+	case sadb.Bypass:
+		return pfkey.PolicyNone
+	case sadb.Discard:
+		return pfkey.PolicyDiscard
+	}
+	return pfkey.PolicyIPsec
+}
+
+func (p *standing) requests(dir pfkey.Dir) []pfkey.Request {
+	if p.action != sadb.Protect {
+		return nil
+	}
+	return requestsOf(dir, p.reqid, p.ah, p.mode, p.outLocal, p.outPeer)
+}
+
+// requestsOf are the SAs of a pair.
+func requestsOf(dir pfkey.Dir, reqid uint32, ah bool, mode ike.Mode, from, to netip.Addr) []pfkey.Request {
+	r := pfkey.Request{Proto: uint16(satype(ah).Proto()), Mode: modeOf(mode), Level: pfkey.LevelUnique, Reqid: reqid}
+	if dir == pfkey.DirIn {
+		from, to = to, from
+	}
+	if mode != ike.ModeTransport {
+		r.Src, r.Dst = pfkey.Addressed(netip.AddrPortFrom(from, 0)), pfkey.Addressed(netip.AddrPortFrom(to, 0))
+	}
+	return []pfkey.Request{r}
+}
+
+// message is the request about a policy; who is nil where it goes.
+func (x keyedPolicy) message(who claimant) *pfkey.Message {
 	end := func(a netip.Prefix, port uint16) *pfkey.Address {
 		return &pfkey.Address{Proto: x.proto, PrefixLen: uint8(a.Bits()), Sockaddr: pfkey.Addressed(netip.AddrPortFrom(a.Addr(), port))}
 	}
-	m := &pfkey.Message{Header: pfkey.Header{Type: t}, Src: end(x.local, x.lport), Dst: end(x.remote, x.rport),
+	m := &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeSPDDelete}, Src: end(x.local, x.lport), Dst: end(x.remote, x.rport),
 		Policy: &pfkey.Policy{Type: pfkey.PolicyIPsec, Dir: x.dir}}
-	from, to := p.at.Local, p.at.Remote
 	if x.dir == pfkey.DirIn {
-		m.Src, m.Dst, from, to = m.Dst, m.Src, to, from
+		m.Src, m.Dst = m.Dst, m.Src
+		if x.icmp() {
+			m.Src.Port, m.Dst.Port = m.Dst.Port, m.Src.Port
+		}
 	}
-	if t == pfkey.TypeSPDDelete {
-		return m
+	if who != nil {
+		m.Type, m.Policy.Type, m.Policy.Priority = pfkey.TypeSPDUpdate, who.kind(), x.priority(who.class())
+		m.Policy.Requests = who.requests(x.dir)
 	}
-	r := pfkey.Request{Proto: uint16(satype(p.ah).Proto()), Mode: modeOf(p.mode), Level: pfkey.LevelUnique, Reqid: p.reqid}
-	if p.mode != ike.ModeTransport {
-		r.Src, r.Dst = pfkey.Addressed(netip.AddrPortFrom(from.Addr(), 0)), pfkey.Addressed(netip.AddrPortFrom(to.Addr(), 0))
-	}
-	m.Policy.Requests = []pfkey.Request{r}
 	return m
-}
-
-// addPolicies puts the policies of a pair in force, inbound ones first.
-func (k *keyed) addPolicies(p *keyedPair, c *ike.ChildSA) error {
-	in, err := policiesOf(c, pfkey.DirIn)
-	if err != nil {
-		return err
-	}
-	out, err := policiesOf(c, pfkey.DirOut)
-	if err != nil {
-		return err
-	}
-	for _, x := range append(in, out...) {
-		if _, err := k.request(x.message(pfkey.TypeSPDUpdate, p)); err != nil {
-			return err
-		}
-		k.mu.Lock()
-		k.policies[x] = append(k.policies[x], p)
-		if x.dir == pfkey.DirIn {
-			p.in = append(p.in, x)
-		} else {
-			p.out = append(p.out, x)
-		}
-		k.mu.Unlock()
-	}
-	return nil
-}
-
-// movePolicies follows another endpoint, where the pair is the newest user.
-func (k *keyed) movePolicies(p *keyedPair) error {
-	k.mu.Lock()
-	var list []keyedPolicy
-	for _, x := range slices.Concat(p.in, p.out) {
-		if users := k.policies[x]; len(users) > 0 && users[len(users)-1] == p && p.mode != ike.ModeTransport {
-			list = append(list, x)
-		}
-	}
-	k.mu.Unlock()
-	var errs []error
-	for _, x := range list {
-		_, err := k.request(x.message(pfkey.TypeSPDUpdate, p))
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
-}
-
-// dropPolicies takes a pair's policies back: the next newest user has them then.
-func (k *keyed) dropPolicies(p *keyedPair, onlyOut bool) {
-	k.mu.Lock()
-	list := p.out
-	p.out = nil
-	if !onlyOut {
-		list = append(list, p.in...)
-		p.in = nil
-	}
-	type change struct {
-		x    keyedPolicy
-		user *keyedPair // nil: none is left
-	}
-	var changes []change
-	for _, x := range list {
-		users := k.policies[x]
-		newest := len(users) > 0 && users[len(users)-1] == p
-		users = slices.DeleteFunc(users, func(o *keyedPair) bool { return o == p })
-		switch {
-		case len(users) == 0:
-			delete(k.policies, x)
-			changes = append(changes, change{x, nil})
-		default:
-			k.policies[x] = users
-			if newest {
-				changes = append(changes, change{x, users[len(users)-1]})
-			}
-		}
-	}
-	k.mu.Unlock()
-	for _, c := range changes {
-		m := c.x.message(pfkey.TypeSPDDelete, p)
-		if c.user != nil {
-			m = c.x.message(pfkey.TypeSPDUpdate, c.user)
-		}
-		if _, err := k.request(m); err != nil && !errors.Is(err, errNoService) && c.user != nil {
-			k.opts.Log.Error("a policy could not be handed over", "reason", err.Error())
-		}
-	}
 }

@@ -27,8 +27,9 @@ import (
 
 // service is a PF_KEY server with a database of its own.
 type service struct {
-	db  *sadb.DB
-	hub *port.Hub
+	db   *sadb.DB
+	keys *keysock.Server
+	hub  *port.Hub
 }
 
 func serve(t *testing.T, path string) *service {
@@ -41,7 +42,8 @@ func serve(t *testing.T, path string) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &service{db: db, hub: port.NewHub(keysock.New(db, keysock.Config{Order: binary.NativeEndian}), slog.New(slog.DiscardHandler))}
+	s := &service{db: db, keys: keysock.New(db, keysock.Config{Order: binary.NativeEndian})}
+	s.hub = port.NewHub(s.keys, slog.New(slog.DiscardHandler))
 	go s.hub.Serve(l)
 	return s
 }

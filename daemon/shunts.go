@@ -17,13 +17,13 @@ import (
 
 // shunts is safe for concurrent use.
 type shunts struct {
-	db *sadb.DB
-	mu sync.Mutex // protects ids
-	// ids are the policies in force by connection and child.
-	ids map[string]sadb.PolicyID
+	kernel ipsec
+	mu     sync.Mutex // protects held
+	// held are the policies in force by connection and child.
+	held map[string]*standing
 }
 
-func newShunts(db *sadb.DB) *shunts { return &shunts{db: db, ids: map[string]sadb.PolicyID{}} }
+func newShunts(kernel ipsec) *shunts { return &shunts{kernel: kernel, held: map[string]*standing{}} }
 
 func shuntKey(conn string, child *ike.ChildConfig) string { return conn + "\x00" + child.Name }
 
@@ -33,29 +33,27 @@ func (s *shunts) add(conn string, child *ike.ChildConfig) error {
 	if child.Mode == ike.ModeDrop {
 		action = sadb.Discard
 	}
-	id, err := s.db.AddPolicy(sadb.Policy{
-		Action: action, Local: selectorsOf(child.LocalTS), Remote: selectorsOf(child.RemoteTS), Name: conn + "/" + child.Name,
-	})
-	if err != nil {
-		return fmt.Errorf("%s/%s: %w", conn, child.Name, err)
+	p := &standing{name: conn + "/" + child.Name, action: action, local: child.LocalTS, remote: child.RemoteTS}
+	if err := s.kernel.hold(p); err != nil {
+		return fmt.Errorf("%s: %w", p.name, err)
 	}
 	s.mu.Lock()
-	old, had := s.ids[shuntKey(conn, child)]
-	s.ids[shuntKey(conn, child)] = id
+	old := s.held[shuntKey(conn, child)]
+	s.held[shuntKey(conn, child)] = p
 	s.mu.Unlock()
-	if had {
-		s.db.RemovePolicy(old)
+	if old != nil {
+		s.kernel.drop(old)
 	}
 	return nil
 }
 
 func (s *shunts) remove(conn string, child *ike.ChildConfig) {
 	s.mu.Lock()
-	id, ok := s.ids[shuntKey(conn, child)]
-	delete(s.ids, shuntKey(conn, child))
+	p := s.held[shuntKey(conn, child)]
+	delete(s.held, shuntKey(conn, child))
 	s.mu.Unlock()
-	if ok {
-		s.db.RemovePolicy(id)
+	if p != nil {
+		s.kernel.drop(p)
 	}
 }
 
@@ -127,17 +125,14 @@ func (d *Daemon) swap(list []swap) (undo func(), err error) {
 
 // shunt puts one policy in the place of another, first at the engine, then at the host.
 func (d *Daemon) shunt(conn string, from, to *ike.ChildConfig) error {
-	if d.keyed != nil && to != nil {
-		return fmt.Errorf("%s/%s: policies without SAs are for whoever runs the PF_KEY service (natterjack pfkey policy)", conn, to.Name)
-	}
 	if to == nil {
-		d.plane.shunts.remove(conn, from)
+		d.shunts.remove(conn, from)
 		if err := d.client.shunt(conn, from, false); err != nil {
 			d.log.Warn("a policy could not be taken back", "connection", conn, "child_sa", from.Name, "reason", err.Error())
 		}
 		return nil
 	}
-	if err := d.plane.shunts.add(conn, to); err != nil {
+	if err := d.shunts.add(conn, to); err != nil {
 		return err
 	}
 	err := d.client.shunt(conn, to, true)
@@ -145,8 +140,8 @@ func (d *Daemon) shunt(conn string, from, to *ike.ChildConfig) error {
 		return nil
 	}
 	if from == nil {
-		d.plane.shunts.remove(conn, to)
-	} else if again := d.plane.shunts.add(conn, from); again != nil {
+		d.shunts.remove(conn, to)
+	} else if again := d.shunts.add(conn, from); again != nil {
 		d.log.Error("a policy could not be put back", "connection", conn, "child_sa", from.Name, "reason", again.Error())
 	}
 	return fmt.Errorf("%s/%s: %w", conn, to.Name, err)

@@ -27,18 +27,12 @@ const (
 	trapFirst, trapLimit = 2 * time.Second, time.Minute
 )
 
-// errKeyedTrap: time does not mend it.
-var errKeyedTrap = errors.New("start_action = trap is not built over PF_KEY: it needs --ipsec engine")
-
 // trap is one policy in force.
 type trap struct {
-	conn, child   string
-	mode          ike.Mode
-	reqid         uint32
-	policy        sadb.PolicyID
-	host          *ike.ChildSA // what the host was told
-	busy          bool         // an initiation is under way because of it
-	local, remote []ike.Selector
+	conn, child string
+	policy      standing
+	host        *ike.ChildSA // what the host was told
+	busy        bool         // an initiation is under way because of it
 }
 
 // traps is safe for concurrent use.
@@ -63,7 +57,7 @@ func (t *traps) reqid(conn, child string) uint32 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if x := t.byName[trapName(conn, child)]; x != nil {
-		return x.reqid
+		return x.policy.reqid
 	}
 	return 0
 }
@@ -73,17 +67,16 @@ func (t *traps) put(ctx context.Context, conn *ike.Connection, child *ike.ChildC
 	if child.Mode.Shunt() {
 		return fmt.Errorf("%s/%s: a policy that passes or drops is in force as long as it is loaded", conn.Name, child.Name)
 	}
-	if t.d.keyed != nil {
-		return fmt.Errorf("%s/%s: %w", conn.Name, child.Name, errKeyedTrap)
-	}
 	path, _, err := t.d.paths(ctx, conn, 0)
 	if err != nil {
 		return err
 	}
-	x := &trap{conn: conn.Name, child: child.Name, mode: child.Mode}
-	x.local = concreteAt(child.LocalTS, path.Local.Addr().Unmap())
-	x.remote = concreteAt(child.RemoteTS, path.Remote.Addr().Unmap())
-	x.host = &ike.ChildSA{Name: child.Name, Connection: conn.Name, Mode: child.Mode, Path: path, TSLocal: x.local, TSRemote: x.remote}
+	local, peer := path.Local.Addr().Unmap(), path.Remote.Addr().Unmap()
+	x := &trap{conn: conn.Name, child: child.Name, policy: standing{
+		name: conn.Name + "/" + child.Name, action: sadb.Protect, mode: child.Mode, ah: child.AH(), ipcomp: child.IPComp,
+		local: concreteAt(child.LocalTS, local), remote: concreteAt(child.RemoteTS, peer), outLocal: local, outPeer: peer,
+	}}
+	x.host = &ike.ChildSA{Name: child.Name, Connection: conn.Name, Mode: child.Mode, Path: path, TSLocal: x.policy.local, TSRemote: x.policy.remote}
 	if err := t.d.client.trap(x.host, true); err != nil {
 		return fmt.Errorf("%s/%s: %w", conn.Name, child.Name, err)
 	}
@@ -94,32 +87,20 @@ func (t *traps) put(ctx context.Context, conn *ike.Connection, child *ike.ChildC
 	return nil
 }
 
-// engage adds the policy to the SPD.
+// engage puts the policy in force.
 func (t *traps) engage(x *trap) error {
-	db := t.d.plane.db
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	old := t.byName[trapName(x.conn, x.child)]
 	if old != nil {
-		x.reqid = old.reqid // SAs that are there go on serving it
-	} else {
-		// A reservation is how a reqid is drawn; its SPI is given back.
-		spi, reqid, err := db.Reserve(time.Now(), 0)
-		if err != nil {
-			return err
-		}
-		defer db.Remove(time.Now(), spi, false)
-		x.reqid = reqid
+		x.policy.reqid = old.policy.reqid // SAs that are there go on serving it
 	}
-	var err error
-	x.policy, err = db.AddPolicy(sadb.Policy{Reqid: x.reqid, Action: sadb.Protect, Local: selectorsOf(x.local),
-		Remote: selectorsOf(x.remote), Name: x.conn + "/" + x.child})
-	if err != nil {
+	if err := t.d.kernel.hold(&x.policy); err != nil {
 		return err
 	}
-	t.byName[trapName(x.conn, x.child)], t.byReqid[x.reqid] = x, x
+	t.byName[trapName(x.conn, x.child)], t.byReqid[x.policy.reqid] = x, x
 	if old != nil {
-		db.RemovePolicy(old.policy)
+		t.d.kernel.drop(&old.policy)
 		t.d.client.dropTrap(old.host)
 	}
 	return nil
@@ -140,8 +121,8 @@ func (t *traps) remove(conn, child string) bool {
 		return cancel != nil
 	}
 	delete(t.byName, name)
-	delete(t.byReqid, x.reqid)
-	t.d.plane.db.RemovePolicy(x.policy)
+	delete(t.byReqid, x.policy.reqid)
+	t.d.kernel.drop(&x.policy)
 	t.d.client.dropTrap(x.host)
 	return true
 }
@@ -187,7 +168,7 @@ func (t *traps) want(conn *ike.Connection, child *ike.ChildConfig) {
 				return
 			}
 			t.d.log.Warn("a trap policy is not in force", "connection", conn.Name, "child_sa", child.Name, "reason", err.Error())
-			if errors.Is(err, errNoRemote) || errors.Is(err, errKeyedTrap) || !sleep(ctx, pause) {
+			if errors.Is(err, errNoRemote) || errors.Is(err, errNotSaid) || !sleep(ctx, pause) {
 				return
 			}
 		}
@@ -205,7 +186,7 @@ func (t *traps) acquire(reqid uint32) {
 	t.mu.Unlock()
 	switch {
 	case x == nil:
-		t.d.plane.db.AcquireFailed(reqid)
+		t.d.kernel.acquireFailed(reqid)
 	case begin:
 		t.d.loops.Go(func() { t.answer(x) })
 	}
@@ -222,8 +203,7 @@ func (t *traps) answer(x *trap) {
 	t.mu.Lock()
 	x.busy = false
 	t.mu.Unlock()
-	t.d.plane.db.AcquireFailed(x.reqid) // ends the Acquire also where SAs came; nothing is held any more then
-	t.d.plane.kick()
+	t.d.kernel.acquireFailed(x.policy.reqid) // ends the Acquire also where SAs came; nothing is held any more then
 }
 
 func (t *traps) initiate(x *trap) error {
@@ -256,7 +236,7 @@ func (d *Daemon) Traps() []Trap {
 	defer d.traps.mu.Unlock()
 	var list []Trap
 	for _, x := range d.traps.byName {
-		list = append(list, Trap{x.conn, x.child, x.mode, x.local, x.remote})
+		list = append(list, Trap{x.conn, x.child, x.policy.mode, x.policy.local, x.policy.remote})
 	}
 	slices.SortFunc(list, func(a, b Trap) int {
 		return slices.Compare([]string{a.Connection, a.Child}, []string{b.Connection, b.Child})

@@ -86,15 +86,11 @@ func (a *Addresses) Configure(c ike.Configure) error {
 	return nil
 }
 
-// Shunt and Trap are refused before they come here.
-func (a *Addresses) Shunt(string, *ike.ChildConfig, bool) error {
-	return errors.New("policies without SAs are for whoever runs the PF_KEY service")
-}
+// Shunt and Trap have nothing to do here: the service puts its policies in force at the host.
+func (a *Addresses) Shunt(string, *ike.ChildConfig, bool) error { return nil }
 
 // Trap: see Shunt.
-func (a *Addresses) Trap(*ike.ChildSA, bool) error {
-	return errors.New("start_action = trap is not built over PF_KEY")
-}
+func (a *Addresses) Trap(*ike.ChildSA, bool) error { return nil }
 
 // Warnings has none.
 func (a *Addresses) Warnings() []string { return nil }

@@ -212,7 +212,13 @@ func (n *Node) serveKeys() {
 	if n.engine != nil && !n.engine.Ended() {
 		return
 	}
-	n.engine = n.Start("pfkey-serve", nil, n.lab.Binary(), "pfkey", "serve", "--pfkey", n.keys()+"=freebsd", "--state", n.state()+"-keys")
+	args := []string{n.lab.Binary(), "pfkey", "serve", "--pfkey", n.keys() + "=freebsd", "--state", n.state() + "-keys"}
+	for _, line := range n.Config.Daemon { // the interface is the engine's
+		if name, ok := strings.CutPrefix(line, "tun = "); ok {
+			args = append(args, "--tun", name)
+		}
+	}
+	n.engine = n.Start("pfkey-serve", nil, args...)
 	n.lab.Eventually(startLimit, "the PF_KEY service listens", func() (bool, string) {
 		if n.engine.Ended() {
 			n.lab.Fatalf("%s pfkey serve ended: %v\n%s", n.Role, n.engine.err, tail(n.engine.Log(), 30))
