@@ -5,6 +5,7 @@
 package sadb
 
 import (
+	"bytes"
 	"encoding/binary"
 	"net/netip"
 	"testing"
@@ -214,5 +215,51 @@ func TestT075PathMTU(t *testing.T) {
 	// Outer IPv6, UDP, ESP with GCM: 40 + 8 + 8 + 8 + 16 + trailer.
 	if got := db.Inbound(spi).MaxInner(db.Clock(start)); got != 1280-40-8-8-8-16-2 {
 		t.Errorf("largest inner packet %d", got)
+	}
+}
+
+// TestT075Single: what a router says of a single SA is believed like what it says of a pair: of what has been sent, by an SA that seals,
+// to where it sends now.
+func TestT075Single(t *testing.T) {
+	db := newDB(t, 0)
+	s := addSA(t, db, outSA(0x1234))
+	in := addSA(t, db, inSA(0x5678))
+	in.asReceiver()
+	pkt, err := seals(s, start, 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mtu := func() int { return s.PathMTU(db.Clock(start)) }
+	never, opener := bytes.Clone(pkt), bytes.Clone(pkt)
+	never[7]++
+	binary.BigEndian.PutUint32(opener, 0x5678)
+	for name, e := range map[string]struct {
+		from   netip.AddrPort
+		quoted []byte
+	}{
+		"a number never sent": {peer, never}, "an SA that opens": {peer, opener}, "another peer": {thief, pkt},
+		"another port": {netip.AddrPortFrom(peer.Addr(), 9), pkt},
+	} {
+		if db.PathEvent(start, e.from, e.quoted, 1300, false) || mtu() != 1500 {
+			t.Errorf("%s: believed, MTU %d", name, mtu())
+		}
+	}
+	if !db.PathEvent(start, peer, pkt, 1300, false) || mtu() != 1300 {
+		t.Errorf("an honest message: MTU %d", mtu())
+	}
+	if db.PathEvent(start, peer, pkt, 68, false); mtu() != FloorV4 {
+		t.Errorf("MTU %d", mtu())
+	}
+	db.mu.Lock()
+	db.redirect(s, thief)
+	db.mu.Unlock()
+	if db.PathEvent(start, peer, pkt, 1200, false) || !db.PathEvent(start, thief, pkt, 1200, false) || mtu() != 1200 {
+		t.Errorf("after the peer has moved: MTU %d", mtu())
+	}
+	if _, err := db.DeleteSA(start, s.sa.Load().ID()); err != nil {
+		t.Fatal(err)
+	}
+	if db.PathEvent(start, thief, pkt, 1000, false) {
+		t.Error("believed of an SA that is gone")
 	}
 }

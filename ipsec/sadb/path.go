@@ -161,14 +161,42 @@ func (db *DB) PathEvent(now time.Time, remote netip.AddrPort, quoted []byte, mtu
 	}
 	spi, seq := binary.BigEndian.Uint32(quoted), binary.BigEndian.Uint32(quoted[4:])
 	for s := db.out[spi]; s != nil; s = s.next {
-		pl := s.endpoint.Load()
-		if s.state.Load()&(stateDead|stateOutClosed) != 0 || pl.path.key.Addr() != remote.Addr() || pl.UDP() && pl.path.key != remote {
-			continue
+		if p := s.quoted(seq, remote); p != nil {
+			return p.lower(at, mtu, mtuAge)
 		}
-		if sent := s.seq(); sent == 0 || uint32(sent)-seq >= quoteWindow {
-			continue
-		}
-		return pl.path.lower(at, mtu, mtuAge)
+	}
+	if p := db.quotedSingle(spi, seq, remote); p != nil {
+		return p.lower(at, mtu, mtuAge)
 	}
 	return false
+}
+
+// quoted is the path to remote, if the SA lives and has lately sent the number there that a router quotes; nil: no.
+func (s *Sender) quoted(seq uint32, remote netip.AddrPort) *path {
+	pl := s.endpoint.Load()
+	if s.ended() || pl.path.key.Addr() != remote.Addr() || pl.UDP() && pl.path.key != remote {
+		return nil
+	}
+	if sent := s.seq(); sent == 0 || uint32(sent)-seq >= quoteWindow {
+		return nil
+	}
+	return pl.path
+}
+
+// quotedSingle is the path of a single SA that has sent what is quoted. It may have been moved: its destination is looked at in quoted.
+func (db *DB) quotedSingle(spi, seq uint32, remote netip.AddrPort) *path {
+	k := saKey{spi, ProtoESP}
+	sh := db.shardOf(k)
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	for s := sh.sas[k]; s != nil; s = s.nextKey {
+		x := s.sender.Load()
+		if x == nil {
+			continue
+		}
+		if p := x.quoted(seq, remote); p != nil {
+			return p
+		}
+	}
+	return nil
 }
