@@ -8,6 +8,7 @@
 package sadb
 
 import (
+	"hash/maphash"
 	"sync"
 	"sync/atomic"
 )
@@ -17,13 +18,6 @@ type hostKey struct {
 	addr  IP
 	v6    bool
 	class class
-}
-
-// hash spreads keys; who can choose the addresses of policies is believed not to want his own look-ups slow.
-func (k *hostKey) hash() uint64 {
-	x := k.addr.Lo ^ k.addr.Hi*0xff51afd7ed558ccd ^ uint64(k.class)<<56
-	x *= 0x9e3779b97f4a7c15
-	return x ^ x>>32
 }
 
 // host is the rules of an address. It is put into the table once and never again after it was taken out.
@@ -38,22 +32,35 @@ const firstHosts = 64
 
 // hosts is a table of chains. Changes are under db.mu and mu.
 type hosts struct {
-	mu      sync.Mutex    // held while the table grows
 	epoch   atomic.Uint32 // odd while the table grows
 	buckets atomic.Pointer[[]atomic.Pointer[host]]
+	factors [5]uint64  // of the hash; immutable
+	mu      sync.Mutex // held while the table grows
 	n       int
 }
 
 func newHosts() *hosts {
 	h := &hosts{}
+	seed := maphash.MakeSeed()
+	for i := range h.factors {
+		h.factors[i] = maphash.Bytes(seed, []byte{byte(i)})
+	}
 	b := make([]atomic.Pointer[host], firstHosts)
 	h.buckets.Store(&b)
 	return h
 }
 
+// hash spreads keys. A peer may have a say in the addresses of policies, by the selectors that he proposes: the upper half of a sum of
+// products with numbers that nobody knows is alike for two addresses of his choice no more often than by chance.
+func (h *hosts) hash(k *hostKey) uint64 {
+	const low = 1<<32 - 1
+	f := &h.factors
+	return (k.addr.Lo&low*f[0] + k.addr.Lo>>32*f[1] + k.addr.Hi&low*f[2] + k.addr.Hi>>32*f[3] + uint64(k.class)*f[4]) >> 32
+}
+
 func (h *hosts) bucket(k *hostKey) *atomic.Pointer[host] {
 	b := *h.buckets.Load()
-	return &b[k.hash()&uint64(len(b)-1)]
+	return &b[h.hash(k)&uint64(len(b)-1)]
 }
 
 // find follows the chain of a key.
@@ -129,7 +136,7 @@ func (h *hosts) grow() {
 	for i := range old {
 		for x := old[i].Load(); x != nil; {
 			next := x.next.Load()
-			to := &b[x.key.hash()&uint64(len(b)-1)]
+			to := &b[h.hash(&x.key)&uint64(len(b)-1)]
 			x.next.Store(to.Load())
 			to.Store(x)
 			x = next

@@ -144,6 +144,30 @@ func TestWarm(t *testing.T) {
 	}
 }
 
+// TestHostsSpread: addresses that somebody chose by what is written here do not meet in one chain. These had one hash when its numbers
+// were constants.
+func TestHostsSpread(t *testing.T) {
+	h := newHosts()
+	const n = 4096
+	for i := range uint64(n) {
+		h.set(hostKey{addr: IP{Hi: i, Lo: 1 ^ i*0xff51afd7ed558ccd}, v6: true, class: classChild}, &leaf{}, nil)
+	}
+	longest := 0
+	for i := range *h.buckets.Load() {
+		k := 0
+		for x := (*h.buckets.Load())[i].Load(); x != nil; x = x.next.Load() {
+			k++
+		}
+		longest = max(longest, k)
+	}
+	if longest > 16 { // one chance in 10^10
+		t.Errorf("%d addresses in one chain", longest)
+	}
+	if a, b := newHosts(), newHosts(); a.factors == b.factors {
+		t.Error("the numbers are known")
+	}
+}
+
 // TestHostsGrow: readers find every address while the table grows and shrinks.
 func TestHostsGrow(t *testing.T) {
 	db := newDB(t, 0)

@@ -19,8 +19,7 @@ const (
 	maxSelectors = 255
 	// maxRules of one policy: selectors times prefixes. A range of IPv6 can need 254 prefixes.
 	maxRules = 4096
-	// maxPolicies bounds the SPD: 2^16 clients of a gateway with a few selectors each.
-	// and what 2^18 clients of PF_KEY's need in three directions.
+	// maxPolicies bounds the SPD: what 2^18 clients of PF_KEY's need in three directions, and more than IKE's with a few selectors each.
 	maxPolicies = 1 << 20
 )
 
