@@ -23,6 +23,7 @@ type entry struct {
 	used      atomic.Int64 // DB.Clock, to a second; 0: never
 	askedAt   atomic.Int64 // the last Acquire of a template that is not required
 	life      *life        // nil: without limits
+	traps     int          // unanswered Acquires: under db.mu
 }
 
 // entryKey is what entries differ in.

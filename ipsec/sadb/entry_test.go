@@ -445,12 +445,31 @@ func TestT063Traps(t *testing.T) {
 			refused++
 		}
 	}
-	if len(db.traps) != maxTraps || refused != 1000-maxTraps || len(acquires(db)) != maxTraps {
+	if len(db.traps) != maxPolicyTraps || refused != 1000-maxPolicyTraps || len(acquires(db)) != maxPolicyTraps {
+		t.Errorf("%d Acquires, %d refused", len(db.traps), refused)
+	}
+	// Those of another policy are asked for all the same; in the end there are no more than maxTraps.
+	e.Remote = sel("10.3.0.0/16")
+	addEntry(t, db, e)
+	refused = 0
+	for i := range 1000 {
+		f := flow("10.1.0.1", "10.3.0.1", 17, 1, 2)
+		f.Remote.Lo += uint64(i)
+		m, _ := db.Match(&f)
+		if held, _ := m.Hold(5, &f, make([]byte, 1400)); held == Refused {
+			refused++
+		}
+	}
+	if len(db.traps) != maxTraps || refused != 1000-(maxTraps-maxPolicyTraps) {
 		t.Errorf("%d Acquires, %d refused", len(db.traps), refused)
 	}
 	db.Tick(start.Add(31 * time.Second))
 	if len(db.traps) != 0 || db.HeldDropped() != maxTraps {
 		t.Errorf("%d left", len(db.traps))
+	}
+	m, _ := db.Match(&across)
+	if held, _ := m.Hold(db.Clock(start.Add(32*time.Second)), &across, make([]byte, 1400)); held != Kept {
+		t.Error("nothing is asked for any more")
 	}
 	db.SPDFlush()
 	empty(t, db)

@@ -11,8 +11,12 @@ import (
 	"sync"
 )
 
-// maxTraps bounds the Acquires that are not answered; each may hold maxHeldOctets.
-const maxTraps = 256
+const (
+	// maxTraps bounds the Acquires that are not answered; each may hold maxHeldOctets.
+	maxTraps = 256
+	// maxPolicyTraps are those of one policy, which a host that scans its addresses can use up: some are left for the others.
+	maxPolicyTraps = maxTraps / 4 * 3
+)
 
 // trapKey is who waits: a policy, for an SA to one address.
 type trapKey struct {
@@ -77,9 +81,10 @@ func (db *DB) trapOf(now int64, p *policy, f *Flow, l *lack) *trap {
 	if t := db.traps[k]; t != nil {
 		return t
 	}
-	if len(db.traps) >= maxTraps || db.policies[p.id] != p {
+	if len(db.traps) >= maxTraps || p.entry.traps >= maxPolicyTraps || db.policies[p.id] != p {
 		return nil
 	}
+	p.entry.traps++
 	if db.asked++; db.asked == 0 {
 		db.asked = 1
 	}
@@ -115,6 +120,7 @@ func (db *DB) leaveTrap(t *trap) {
 	}
 	t.over = true
 	delete(db.traps, t.key)
+	t.key.p.entry.traps--
 	db.room(-1)
 }
 
