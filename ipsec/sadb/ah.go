@@ -40,7 +40,7 @@ func (s *Sender) AHLen(v6 bool) int { return s.ah.Len(v6) }
 
 // SealAH writes AH into a whole packet: see ah.Sealer.Seal. ErrEnded: nothing was sealed, and nothing ever will be.
 func (s *Sender) SealAH(pkt []byte, at int, next uint8) error {
-	n, dummy := len(pkt)-at, next == esp.NextHeaderNone
+	n, dummy := max(len(pkt)-at-s.AHLen(s.v6()), 0), next == esp.NextHeaderNone
 	if !s.may(n, dummy) {
 		return ErrEnded
 	}

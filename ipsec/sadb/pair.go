@@ -2,7 +2,7 @@
 
 // A pair of SAs and what an SA is beside its halves. The outbound half has a lock, the inbound half has a lock, and neither
 // waits for the other; the endpoint both use is one atomic pointer. Limits are checked at every packet, so that a hard one
-// ends the SA at the packet that reaches it and not when somebody next looks (RFC 4301, Section 4.4.2.1).
+// ends the SA, both ways, at the packet that would go beyond it and not when somebody next looks (RFC 4301, Section 4.4.2.1).
 
 package sadb
 

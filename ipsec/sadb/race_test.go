@@ -93,3 +93,30 @@ func TestConcurrent(t *testing.T) {
 	db.Tick(start.Add(time.Hour))
 	empty(t, db)
 }
+
+// TestUpdateSAKeepsReceiving: an SA whose source moves is found at any time, as is one that seals by its policy.
+func TestUpdateSAKeepsReceiving(t *testing.T) {
+	db := newDB(t, 0)
+	in := inSA(0x5678)
+	addSA(t, db, in)
+	var all sync.WaitGroup
+	var stop atomic.Bool
+	all.Go(func() {
+		for !stop.Load() {
+			if db.Receiver(ProtoESP, in.SPI, in.Dst) == nil {
+				t.Error("not found while its source moves")
+				return
+			}
+		}
+	})
+	for i := range 20000 {
+		to := in.place()
+		to.SrcPort = uint16(1 + i%2)
+		if err := db.UpdateSA(start, in.ID(), Change{Endpoint: &to}); err != nil {
+			t.Error(err)
+			break
+		}
+	}
+	stop.Store(true)
+	all.Wait()
+}

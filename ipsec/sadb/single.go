@@ -179,8 +179,10 @@ func (db *DB) UpdateSA(now time.Time, id SAID, c Change) error {
 		s.schedule(db.Clock(now))
 	}
 	if c.Endpoint != nil {
-		db.unlink(s)
-		db.link(s)
+		if sa.Dst != s.dst { // otherwise what arrives meanwhile finds it
+			db.unlink(s)
+			db.link(s)
+		}
 		old := s.endpoint.Load()
 		s.endpoint.Store(db.placeAt(sa.endpoint()))
 		db.leave(old)
