@@ -102,11 +102,20 @@ func (p *pfkeyPath) list(ctx context.Context, m *pfkey.Message) ([]*pfkey.Messag
 		return nil, err
 	}
 	defer c.Close()
+	// A long table takes its time; what ends the wait is that nothing comes.
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silence := time.AfterFunc(answerLimit, func() { cancel(context.DeadlineExceeded) })
+	defer silence.Stop()
 	var all []*pfkey.Message
 	err = c.Dump(ctx, m, func(m *pfkey.Message) error {
+		silence.Reset(answerLimit)
 		all = append(all, m)
 		return nil
 	})
+	if errors.Is(err, context.Canceled) {
+		err = context.Cause(ctx)
+	}
 	if err != nil {
 		return nil, pfkeyFailure(p, m.Type, err)
 	}

@@ -71,7 +71,7 @@ func printPolicies(w io.Writer, all []*pfkey.Message, d pfkey.Dialect) error {
 }
 
 func onePolicy(b *strings.Builder, m *pfkey.Message, d pfkey.Dialect, left int) {
-	fmt.Fprintf(b, "%s %s %s\n", rangeText(m.Src), rangeText(m.Dst), upperText(m.Src.Proto))
+	fmt.Fprintf(b, "%s %s %s\n", rangeText(m.Src), rangeText(m.Dst), upperText(m.Src.Proto)+typeText(m))
 	fmt.Fprintf(b, "\t%s %s%s\n", m.Policy.Dir, priorityText(m.Policy.Priority, d), m.Policy.Type)
 	for i := range m.Policy.Requests {
 		fmt.Fprintf(b, "\t%s\n", m.Policy.Requests[i].String())
@@ -89,13 +89,24 @@ func onePolicy(b *strings.Builder, m *pfkey.Message, d pfkey.Dialect, left int) 
 	fmt.Fprintf(b, "\tspid=%d seq=%d pid=%d\n\trefcnt=0\n", m.Policy.ID, left, m.PID)
 }
 
-// rangeText is a selector as setkey prints one: 10.0.0.0/8[any].
+// typeText is the type and the code of ICMP, which PF_KEY has in place of ports; nothing where all are meant.
+func typeText(m *pfkey.Message) string {
+	if !isICMP(m.Src.Proto) || m.Src.Port == 0 && m.Dst.Port == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" %d,%d", m.Src.Port, m.Dst.Port)
+}
+
+// rangeText is a selector as setkey prints one: 10.0.0.0/8[any], and of ICMP without brackets.
 func rangeText(a *pfkey.Address) string {
 	text := a.Addr.String()
 	if int(a.PrefixLen) != a.Addr.BitLen() {
 		text = fmt.Sprintf("%s/%d", text, a.PrefixLen)
 	}
-	if a.Port == 0 {
+	switch {
+	case isICMP(a.Proto):
+		return text
+	case a.Port == 0:
 		return text + "[any]"
 	}
 	return fmt.Sprintf("%s[%d]", text, a.Port)
@@ -106,13 +117,13 @@ func upperText(proto uint8) string {
 	switch proto {
 	case anyProto:
 		return "any"
-	case 1:
+	case protoICMP:
 		return "icmp"
 	case 6:
 		return "tcp"
 	case 17:
 		return "udp"
-	case 58:
+	case protoICMPv6:
 		return "icmp6"
 	}
 	return strconv.Itoa(int(proto))
@@ -145,6 +156,8 @@ type policyJSON struct {
 	Dst       string        `json:"dst"`
 	DstPort   uint16        `json:"dst_port,omitempty"`
 	Upper     string        `json:"upper"`
+	ICMPType  *uint16       `json:"icmp_type,omitempty"`
+	ICMPCode  *uint16       `json:"icmp_code,omitempty"`
 	Requests  []requestJSON `json:"requests,omitempty"`
 	Added     *time.Time    `json:"added,omitempty"`
 	Used      *time.Time    `json:"used,omitempty"`
@@ -174,6 +187,12 @@ func policiesJSON(w io.Writer, all []*pfkey.Message) error {
 func policyObject(m *pfkey.Message) policyJSON {
 	o := policyJSON{ID: m.Policy.ID, Direction: m.Policy.Dir.String(), Action: m.Policy.Type.String(), Priority: m.Policy.Priority, Src: m.Src.Prefix().String(),
 		SrcPort: m.Src.Port, Dst: m.Dst.Prefix().String(), DstPort: m.Dst.Port, Upper: upperText(m.Src.Proto)}
+	if typeText(m) != "" {
+		o.ICMPType, o.SrcPort = &m.Src.Port, 0
+		if m.Dst.Port != 0 { // none is any
+			o.ICMPCode, o.DstPort = &m.Dst.Port, 0
+		}
+	}
 	for i := range m.Policy.Requests {
 		q := &m.Policy.Requests[i]
 		proto, _, _ := strings.Cut(q.String(), "/")

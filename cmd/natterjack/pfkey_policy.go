@@ -41,22 +41,23 @@ type policyOptions struct {
 func pfkeyPolicyAddCommand() *cobra.Command {
 	var o policyOptions
 	cmd := &cobra.Command{
-		Use:   "add SRC DST UPPER -P in|out|fwd discard|none|ipsec REQUEST…",
+		Use:   "add SRC DST UPPER [TYPE,CODE] -P in|out|fwd discard|none|ipsec REQUEST…",
 		Short: "Add a policy",
 		Long: `Says what happens to packets from SRC to DST, each an address or ADDRESS/LENGTH, and a [PORT] behind it; UPPER is any, tcp, udp, icmp, icmp6 or
-a number. A REQUEST is PROTOCOL/MODE/[SRC-DST]/LEVEL: esp, ah or ipcomp, transport or tunnel, the ends of a tunnel, and default, use,
+a number, and TYPE,CODE are of ICMP, where a code of 0 is any and 0,0 is all. A REQUEST is PROTOCOL/MODE/[SRC-DST]/LEVEL: esp, ah or ipcomp, transport or tunnel, the ends of a tunnel, and default, use,
 require, unique or unique:NUMBER. In Linux's dialect a tunnel that comes in is given a policy fwd too, as setkey does.`,
 		Example: `  natterjack pfkey policy add 10.1.0.0/16 10.2.0.0/16 any -P out ipsec esp/tunnel/192.0.2.1-192.0.2.2/require
   natterjack pfkey policy add 192.0.2.1 192.0.2.2[1701] udp -P out ipsec esp/transport//unique:7
+  natterjack pfkey policy add ::/0 ::/0 icmp6 135,0 -P out none
   natterjack pfkey policy add 10.1.0.0/16 0.0.0.0/0 any -P out discard`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			m, err := o.selector(pfkey.TypeSPDAdd, args)
+			m, rest, err := o.selector(pfkey.TypeSPDAdd, args)
 			if err != nil {
 				return err
 			}
 			d, _ := o.checked()
-			if err := parseRequests(m.Policy, args[3:], d); err != nil {
+			if err := parseRequests(m.Policy, rest, d); err != nil {
 				return err
 			}
 			all := []*pfkey.Message{m}
@@ -75,7 +76,7 @@ require, unique or unique:NUMBER. In Linux's dialect a tunnel that comes in is g
 func pfkeyPolicyDeleteCommand() *cobra.Command {
 	var o policyOptions
 	cmd := &cobra.Command{
-		Use:   "delete SRC DST UPPER -P in|out|fwd | delete --id ID",
+		Use:   "delete SRC DST UPPER [TYPE,CODE] -P in|out|fwd | delete --id ID",
 		Short: "Delete a policy",
 		Example: `  natterjack pfkey policy delete 10.1.0.0/16 10.2.0.0/16 any -P out
   natterjack pfkey policy delete --id 16`,
@@ -87,12 +88,12 @@ func pfkeyPolicyDeleteCommand() *cobra.Command {
 				}
 				return o.ask(cmd.Context(), &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeSPDDelete2}, Policy: &pfkey.Policy{ID: o.id}})
 			}
-			if len(args) > 3 {
-				return usagef("expected SRC DST UPPER, found %s", plural(len(args), "argument"))
-			}
-			m, err := o.selector(pfkey.TypeSPDDelete, args)
+			m, rest, err := o.selector(pfkey.TypeSPDDelete, args)
 			if err != nil {
 				return err
+			}
+			if len(rest) > 0 {
+				return usagef("expected SRC DST UPPER, found %s", plural(len(args), "argument"))
 			}
 			if err := o.ask(cmd.Context(), m); err != nil {
 				return err
@@ -138,16 +139,16 @@ func forwarded(d pfkey.Dialect, m *pfkey.Message) *pfkey.Message {
 	return nil
 }
 
-// selector makes a message about the policy with these selectors.
-func (o *policyOptions) selector(t pfkey.Type, args []string) (*pfkey.Message, error) {
+// selector makes a message about the policy with these selectors; rest are the arguments behind them.
+func (o *policyOptions) selector(t pfkey.Type, args []string) (m *pfkey.Message, rest []string, err error) {
 	d, err := o.checked()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(args) < 3 {
-		return nil, usagef("expected SRC DST UPPER, found %s", plural(len(args), "argument"))
+		return nil, nil, usagef("expected SRC DST UPPER, found %s", plural(len(args), "argument"))
 	}
-	m := &pfkey.Message{Header: pfkey.Header{Type: t}, Policy: &pfkey.Policy{Type: pfkey.PolicyIPsec, Priority: o.priority}}
+	m = &pfkey.Message{Header: pfkey.Header{Type: t}, Policy: &pfkey.Policy{Type: pfkey.PolicyIPsec, Priority: o.priority}}
 	switch {
 	case o.dir == "in":
 		m.Policy.Dir = pfkey.DirIn
@@ -156,26 +157,55 @@ func (o *policyOptions) selector(t pfkey.Type, args []string) (*pfkey.Message, e
 	case o.dir == "fwd" && d == pfkey.Linux:
 		m.Policy.Dir = pfkey.DirFwd
 	default:
-		return nil, usagef("-P %.20q: expected in or out, or fwd in Linux's dialect", o.dir)
+		return nil, nil, usagef("-P %.20q: expected in or out, or fwd in Linux's dialect", o.dir)
 	}
 	proto, err := upperNamed(args[2])
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if m.Src, err = rangeOf(args[0], proto); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if m.Dst, err = rangeOf(args[1], proto); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if m.Src.Addr.Is4() != m.Dst.Addr.Is4() {
-		return nil, usagef("%s and %s: expected one family", args[0], args[1])
+		return nil, nil, usagef("%s and %s: expected one family", args[0], args[1])
 	}
-	return m, nil
+	if !isICMP(proto) {
+		return m, args[3:], nil
+	}
+	rest, err = typeAndCode(m, args[3:])
+	return m, rest, err
 }
 
-// anyProto is IPSEC_ULPROTO_ANY.
-const anyProto = 255
+// isICMP reports whether a protocol has types and codes where others have ports.
+func isICMP(proto uint8) bool { return proto == protoICMP || proto == protoICMPv6 }
+
+// typeAndCode takes TYPE,CODE from the words behind ICMP, if it is there: PF_KEY has them in place of the source's and the
+// destination's port.
+func typeAndCode(m *pfkey.Message, words []string) (rest []string, err error) {
+	if m.Src.Port != 0 || m.Dst.Port != 0 {
+		return nil, usagef("ICMP has no ports: expected TYPE,CODE behind it, as 135,0")
+	}
+	if len(words) == 0 || !strings.Contains(words[0], ",") {
+		return words, nil
+	}
+	kind, code, _ := strings.Cut(words[0], ",")
+	t, err1 := strconv.ParseUint(kind, 10, 8)
+	c, err2 := strconv.ParseUint(code, 10, 8)
+	if err1 != nil || err2 != nil {
+		return nil, usagef("%.20q: expected TYPE,CODE, each 0 to 255, where a code of 0 is any", words[0])
+	}
+	m.Src.Port, m.Dst.Port = uint16(t), uint16(c)
+	return words[1:], nil
+}
+
+const (
+	// anyProto is IPSEC_ULPROTO_ANY.
+	anyProto               = 255
+	protoICMP, protoICMPv6 = 1, 58
+)
 
 func upperNamed(name string) (uint8, error) {
 	switch name {
@@ -186,9 +216,9 @@ func upperNamed(name string) (uint8, error) {
 	case "udp":
 		return 17, nil
 	case "icmp":
-		return 1, nil
+		return protoICMP, nil
 	case "icmp6":
-		return 58, nil
+		return protoICMPv6, nil
 	}
 	n, err := strconv.ParseUint(name, 10, 8)
 	if err != nil {
