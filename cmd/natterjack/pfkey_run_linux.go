@@ -9,7 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -44,7 +46,8 @@ program may be static, fork, and give up its privileges. It needs Linux 5.14, on
 Without --socket the engine runs in this process and ends with the program. With it the engine is one of ` + "`natterjack pfkey serve`" + ` in the same
 network namespace, whose path must speak linux; it may be restarted, and the program's sockets go on.
 
-This is no sandbox: the program has the privileges that it was started with. Its exit status is this command's.`,
+This is no sandbox: the program has the privileges that it was started with. Its exit status is this command's: 128 and the number of the
+signal that ended it, 127 where there is no such program, 126 where it cannot be run.`,
 		Example: `  natterjack pfkey run -- iked -d
   natterjack pfkey run --socket /run/natterjack/pfkey.sock -- racoon -F -f /etc/racoon/racoon.conf`,
 		Args: cobra.MinimumNArgs(1),
@@ -56,14 +59,36 @@ This is no sandbox: the program has the privileges that it was started with. Its
 	f.flags(run, "")
 	run.Flags().StringVar(&socket, "socket", "", "use the engine whose PF_KEY socket is `PATH`")
 	_ = run.MarkFlagFilename("socket", "sock")
-	exec := &cobra.Command{
+	become := &cobra.Command{
 		Use: runExec, Hidden: true, DisableFlagParsing: true,
 		RunE: func(_ *cobra.Command, args []string) error { return redirect.Exec(args) },
 	}
-	return []*cobra.Command{run, exec}
+	return []*cobra.Command{run, become}
+}
+
+// The statuses of a program that is not there, or is none, as of a shell, env and nohup.
+const (
+	notFound      = statusError(127)
+	notExecutable = statusError(126)
+)
+
+// look finds the program before anything is changed for it.
+func look(stderr io.Writer, name string) error {
+	_, err := exec.LookPath(name)
+	if err == nil {
+		return nil
+	}
+	fmt.Fprintf(stderr, "natterjack: %v\n", err)
+	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
+		return notFound
+	}
+	return notExecutable
 }
 
 func (f *engineFlags) run(ctx context.Context, stderr io.Writer, socket string, args []string) error {
+	if err := look(stderr, args[0]); err != nil {
+		return err
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -114,6 +139,9 @@ func (f *engineFlags) runBeside(ctx context.Context, stderr io.Writer, c redirec
 		return usagef("--socket: the engine is another process's: --pfkey, --pfkey-stream, --encap and --data-plane are flags of that one")
 	}
 	c.Log = newLog(stderr, o)
+	if unreadable := beUnreadable(); unreadable != nil { // what the program writes to its PF_KEY socket passes here
+		c.Log.Warn("other processes of this user may read the keys in this one's memory", "reason", unreadable)
+	}
 	ports, err := keyhost.DialPorts(c.Server, c.Log)
 	if err != nil {
 		return fmt.Errorf("--socket %s: %w: is `natterjack pfkey serve` running there?", c.Server, err)

@@ -197,7 +197,7 @@ pass, as with a kernel. A client cannot choose what it speaks, so each path has 
 On Linux an unmodified daemon is started by ` + "`natterjack pfkey run --socket PATH -- COMMAND`" + `. Whoever may open the sockets may change every SA:
 they are for root and the user who runs this (mode 0600, and the peer's credentials are checked).
 
-  SIGTERM, SIGINT   takes back what it set on the host and ends with status 0; SAs and policies end with it`,
+  SIGTERM, SIGINT, SIGHUP   takes back what it set on the host and ends with status 0; SAs and policies end with it`,
 		Example: `  natterjack pfkey serve
   natterjack pfkey serve --pfkey /run/natterjack/pfkey.sock=freebsd --pfkey /run/natterjack/linux.sock=linux
   natterjack pfkey serve --pfkey-stream /var/run/pfkey.stream --encap 4500`,
@@ -210,7 +210,7 @@ they are for root and the user who runs this (mode 0600, and the peer's credenti
 
 func (f *engineFlags) serve(stderr io.Writer) error {
 	end := make(chan os.Signal, 2)
-	signal.Notify(end, syscall.SIGTERM, os.Interrupt)
+	signal.Notify(end, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP)
 	defer signal.Stop(end)
 	if len(f.paths)+len(f.streams) == 0 {
 		f.paths = []string{defaultPFKey}
