@@ -21,6 +21,8 @@ const (
 	// time for each of them.
 	atOnce    = 512
 	syncPause = 100 * time.Millisecond
+	// holdPause lies between two tries to put what the host has refused in force.
+	holdPause = 5 * time.Second
 	// lastPriority is that of the entries that let others pass: nothing comes after them.
 	lastPriority = 1<<32 - 1
 	// passOwner is the owner of these entries.
@@ -37,27 +39,30 @@ type policies struct {
 	synced     bool
 	next       uint32
 	held       map[host.KeyPolicy]uint32 // without their numbers
+	refused    map[host.KeyPolicy]bool   // wanted, and not in force outside of the engine
 	pass       [2]sadb.PolicyID
 
-	timer *time.Timer // nil: sync does not wait
+	timer *time.Timer // nil: nothing waits
 	due   bool        // it has waited
 }
 
 func newPolicies(o ServerOptions) *policies {
-	return &policies{o: o, held: map[host.KeyPolicy]uint32{}}
+	return &policies{o: o, held: map[host.KeyPolicy]uint32{}, refused: map[host.KeyPolicy]bool{}}
 }
 
 // sync makes the host what the SPD says now.
 func (p *policies) sync() {
 	generation := p.o.DB.Generation()
-	if p.synced && generation == p.generation {
+	again := p.due && len(p.refused) > 0
+	if p.synced && generation == p.generation && !again {
 		return
 	}
 	if len(p.held) > atOnce && !p.due {
-		if p.timer == nil {
-			p.timer = time.AfterFunc(syncPause, p.later)
-		}
+		p.wait(syncPause)
 		return
+	}
+	if p.timer != nil {
+		p.timer.Stop()
 	}
 	p.due, p.timer = false, nil
 	p.passOthers()
@@ -73,9 +78,17 @@ func (p *policies) sync() {
 		}
 	}
 	for k := range want {
-		if _, ok := p.held[k]; !ok {
+		if _, ok := p.held[k]; !ok && (again || !p.refused[k]) {
 			p.hold(k)
 		}
+	}
+	for k := range p.refused {
+		if !want[k] {
+			delete(p.refused, k)
+		}
+	}
+	if len(p.refused) > 0 {
+		p.wait(holdPause)
 	}
 	for k, id := range p.held {
 		if want[k] {
@@ -88,13 +101,27 @@ func (p *policies) sync() {
 	}
 }
 
+// wait has sync run later, unless it will already.
+func (p *policies) wait(d time.Duration) {
+	if p.timer == nil {
+		p.timer = time.AfterFunc(d, p.later)
+	}
+}
+
+// hold puts a policy in force at the host. One that the host refuses is tried again: the SPD has it all the same, and what reaches
+// the engine is judged by it.
 func (p *policies) hold(k host.KeyPolicy) {
 	p.next++
-	id := p.next
-	p.held[k] = id
-	k.ID = id
-	if err := p.o.Host.HoldPolicy(k); err != nil {
-		// The SPD has it all the same: what reaches the engine is judged by it.
+	numbered := k
+	numbered.ID = p.next
+	err := p.o.Host.HoldPolicy(numbered)
+	if err == nil {
+		p.held[k] = p.next
+		delete(p.refused, k)
+		return
+	}
+	if !p.refused[k] {
+		p.refused[k] = true
 		p.o.Log.Error("a policy is not in force outside of the engine: its traffic may bypass the tunnel", "local", k.Local.From.String(),
 			"remote", k.Remote.From.String(), "reason", err)
 	}

@@ -98,6 +98,11 @@ func (e *Engine) releaseAll(owner *portOwner) {
 
 // setShared tells the raw sockets and the packet filter which ports there are. The caller holds mu.
 func (e *Engine) setShared() error {
+	select {
+	case <-e.stop:
+		return nil // the sockets are being closed
+	default:
+	}
 	var list [2][]udp.SharedPort
 	add := func(f int, addr netip.Addr, s redirect.Socket) {
 		p := udp.SharedPort{Addr: addr.WithZone(""), Port: s.Local.Port(), Mode: s.Mode}

@@ -1,0 +1,110 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+package keyhost
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/natterjack/natterjack/daemon/host"
+	"github.com/natterjack/natterjack/ipsec/sadb"
+)
+
+// refusing is a host that takes no policies for a while.
+type refusing struct {
+	no    bool
+	asked int
+	held  map[uint32]bool
+}
+
+func (h *refusing) HoldPolicy(p host.KeyPolicy) error {
+	h.asked++
+	if h.no {
+		return errors.New("the packet filter is busy")
+	}
+	h.held[p.ID] = true
+	return nil
+}
+
+func (h *refusing) DropPolicy(id uint32) error {
+	delete(h.held, id)
+	return nil
+}
+
+// TestPolicyTriedAgain: what the host refuses is said once, is tried again by and by and not at every request, and comes into force
+// without anybody's doing.
+func TestPolicyTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db, err := sadb.New(time.Now(), sadb.Config{Rand: rand.Reader})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var log bytes.Buffer
+		h := &refusing{no: true, held: map[uint32]bool{}}
+		p := newPolicies(ServerOptions{DB: db, Host: h, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		p.later = func() {
+			p.due = true
+			p.sync()
+		}
+		defer p.close()
+		add := func(last byte) sadb.PolicyID {
+			all := func(a netip.Addr) sadb.Selector { return sadb.Selector{From: a, To: a, PortTo: 65535} }
+			id, err := db.SPDAdd(time.Now(), sadb.SPDEntry{Dir: sadb.Out, Action: sadb.Discard, Local: all(netip.AddrFrom4([4]byte{10, 0, 0, last})),
+				Remote: all(netip.AddrFrom4([4]byte{10, 9, 0, 1}))})
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.sync()
+			return id
+		}
+		first := add(1)
+		if h.asked != 1 || !strings.Contains(log.String(), "may bypass the tunnel") {
+			t.Fatalf("asked %d times; %s", h.asked, &log)
+		}
+		h.no = false
+		add(2) // another request does not try the first again
+		if h.asked != 2 || len(h.held) != 1 {
+			t.Errorf("asked %d times, %d in force", h.asked, len(h.held))
+		}
+		h.no = true
+		time.Sleep(holdPause + time.Millisecond)
+		synctest.Wait()
+		h.no = false
+		time.Sleep(holdPause + time.Millisecond)
+		synctest.Wait()
+		if h.asked != 4 || len(h.held) != 2 || strings.Count(log.String(), "may bypass") != 1 {
+			t.Errorf("asked %d times, %d in force; %s", h.asked, len(h.held), &log)
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if h.asked != 4 {
+			t.Errorf("asked %d times", h.asked)
+		}
+		if _, err := db.SPDDelete(first); err != nil {
+			t.Fatal(err)
+		}
+		p.sync()
+		if len(h.held) != 1 {
+			t.Errorf("%d in force", len(h.held))
+		}
+		// What is refused and not wanted any more is not tried.
+		h.no = true
+		last := add(3)
+		if _, err := db.SPDDelete(last); err != nil {
+			t.Fatal(err)
+		}
+		p.sync()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if h.asked != 5 || len(p.refused) != 0 {
+			t.Errorf("asked %d times, %d refused", h.asked, len(p.refused))
+		}
+	})
+}
