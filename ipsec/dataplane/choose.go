@@ -93,7 +93,7 @@ func (o *Outbound) begun() *group {
 	o.nGroup++
 	mtu := out.PathMTU(o.now)
 	*g = group{sas: *sas, out: out, pair: sas.SAs[0].Pair(), ep: ep, marker: ep.Encap.Overhead(), first: noItem, last: noItem,
-		tunnel: sas.Modes[0] != sadb.Transport, layered: layered(sas),
+		movable: isMovable(sas.SAs[0].Pair(), &ep), tunnel: sas.Modes[0] != sadb.Transport, layered: layered(sas),
 		most: o.e.most(sas, &ep, mtu), holed: o.e.most(sas, &ep, holeMTU)}
 	if mtu <= holeMTU {
 		g.holed = o.e.most(sas, &ep, sadb.FloorV4)
@@ -105,7 +105,10 @@ func (o *Outbound) begun() *group {
 // SA's.
 func (o *Outbound) address(p []byte, g *group) bool {
 	if o.to.known {
-		if o.to.at > 0 {
+		switch {
+		case o.to.error:
+			o.retell(p)
+		case o.to.at > 0:
 			setSide(p, &o.in, o.to.at, o.to.own)
 		}
 		return true
@@ -127,9 +130,12 @@ func (o *Outbound) target(p []byte) bool {
 	if in.upper == 0 || in.fragment {
 		return true
 	}
+	if (in.flow.Proto == protoICMP || in.flow.Proto == protoICMPv6) && isError(in.flow.Proto, p[in.upper]) {
+		return o.about(p)
+	}
 	k, at, told := sideOf(p, in, true)
 	if !told {
-		return true // an error: address refuses it where there may be others
+		return true // address refuses it where there may be others
 	}
 	to, gone := o.e.nats.leave(o.now, k)
 	if to.known && at > 0 && (k.proto == protoTCP || k.proto == protoUDP) {

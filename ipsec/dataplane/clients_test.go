@@ -25,6 +25,8 @@ type house struct {
 	gw      *end
 	clients []*tenant
 	nextNAT uint16
+	s       seen
+	peer    uint64 // whose the next clients are
 }
 
 // tenant is one client, with its SPIs at the gateway over time.
@@ -33,19 +35,21 @@ type tenant struct {
 	s     seen
 	spiGW uint32 // the gateway's newest inbound SPI
 	reqid uint32
+	peer  uint64
+	home  netip.Addr // where the gateway found it
 	gone  bool
 	own   map[uint32]bool // SPIs that it opens
 }
 
 func newHouse(t testing.TB, now time.Time) *house {
-	return &house{t: t, now: now, gw: newEnd(t, now, Config{}), nextNAT: 31000}
+	return &house{t: t, now: now, gw: newEnd(t, now, Config{}), nextNAT: 31000, s: natted}
 }
 
 // move adds a client.
 func (h *house) move() *tenant {
 	h.nextNAT++
-	c := &tenant{end: newEnd(h.t, h.now, Config{}), s: natted, own: map[uint32]bool{}}
-	c.s.outside = netip.AddrPortFrom(natted.outside.Addr(), h.nextNAT)
+	c := &tenant{end: newEnd(h.t, h.now, Config{}), s: h.s, own: map[uint32]bool{}, peer: h.peer}
+	c.s.outside = netip.AddrPortFrom(h.s.outside.Addr(), h.nextNAT)
 	h.install(c, 0)
 	h.clients = append(h.clients, c)
 	return c
@@ -54,7 +58,13 @@ func (h *house) move() *tenant {
 // install gives a client a new pair at the gateway, under reqid if it has one.
 func (h *house) install(c *tenant, reqid uint32) {
 	old := c.spi
-	joinAs(h.t, h.now, c.end, h.gw, c.s, natt.NonESP, [2]uint32{c.end.reqid, reqid}, nil)
+	joinAs(h.t, h.now, c.end, h.gw, c.s, natt.NonESP, [2]uint32{c.end.reqid, reqid}, func(l, g *sadb.Child) {
+		g.Peer = c.peer
+		if c.home.IsValid() { // RFC 7296, Section 2.23.1: the selectors are those of the IKE SA's beginning
+			l.OrigLocal, g.TSRemote[0].From, g.TSRemote[0].To = c.home, c.home, c.home
+		}
+		c.home = g.TSRemote[0].From
+	})
 	if reqid != 0 {
 		c.db.Remove(h.now, old, false)
 	}
@@ -121,7 +131,11 @@ func (h *house) down(proto uint8, port uint16) (*tenant, uint16) {
 		if grams[0].Remote != c.s.outside {
 			h.t.Fatalf("sent to %s on the SA of %s", grams[0].Remote, c.s.outside)
 		}
+		refused := c.e.Counters()[InNoPort]
 		got := c.open(h.now, cross(grams, c.s, false))
+		if proto == protoICMP && len(got) == 0 && c.e.Counters()[InNoPort] > refused {
+			return c, port // it came, and is the answer to nothing that this client's host has asked
+		}
 		if len(got) != 1 {
 			h.t.Fatalf("the client did not open it: %v", c.e.Counters())
 		}

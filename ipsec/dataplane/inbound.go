@@ -55,6 +55,7 @@ type Inbound struct {
 	in      inner
 	chain   chain
 	fix     fix
+	quote   quote
 
 	packets [maxPackets][]byte
 	ike     [maxIKE]Message
@@ -230,14 +231,7 @@ func (in *Inbound) tunnel(b []byte, at, end int, v6 bool) {
 // allowed: RFC 4301, Section 5.2, step 4: the packet must match the selectors of the SA it came by, or the policy whose SAs they
 // are; otherwise it MUST be discarded.
 func (in *Inbound) allowed(tunnel bool) bool {
-	var ok, hidden bool
-	if pair := in.chain.pair; pair != nil {
-		ok, hidden = pair.Contains(&in.in.flow)
-	} else {
-		v := in.e.db.CheckInner(in.now, &in.in.flow, in.chain.list(), tunnel)
-		ok, hidden = v == sadb.Accepted, v == sadb.PortsHidden
-	}
-	switch {
+	switch ok, hidden := in.covers(&in.in.flow, tunnel); {
 	case hidden:
 		in.n[InFragmentPorts]++
 		return false
@@ -246,6 +240,15 @@ func (in *Inbound) allowed(tunnel bool) bool {
 		return false
 	}
 	return true
+}
+
+// covers reports whether a packet of a flow may come by the SAs in hand.
+func (in *Inbound) covers(f *sadb.Flow, tunnel bool) (ok, hidden bool) {
+	if pair := in.chain.pair; pair != nil {
+		return pair.Contains(f)
+	}
+	v := in.e.db.CheckInner(in.now, f, in.chain.list(), tunnel)
+	return v == sadb.Accepted, v == sadb.PortsHidden
 }
 
 // clampMSS lowers the MSS of a SYN to what fits on the way back, header octets more than the SA's payload.

@@ -57,6 +57,7 @@ type group struct {
 	ep          sadb.Endpoint
 	marker      int  // octets in front of ESP on its port
 	tunnel      bool // the innermost SA's mode
+	movable     bool // see movable
 	layered     bool // more than one ESP SA
 	most        int  // the largest inner packet that fits
 	holed       int  // the largest that would fit a path with a hole
@@ -93,6 +94,7 @@ type Outbound struct {
 	in      inner
 	bundle  sadb.Bundle
 	to      target
+	quote   quote
 	remotes [BatchSize]sadb.Remote
 	warmth  sadb.Warm
 	layers  layers
@@ -225,6 +227,9 @@ func (o *Outbound) protect(p []byte, c *cached) {
 	if g == nil {
 		return
 	}
+	if o.to.error { // the SAs are those of what it is about
+		in.flow = o.to.flow
+	}
 	if loops(p, in, &g.ep) {
 		o.n[OutLoop]++
 		return
@@ -237,7 +242,7 @@ func (o *Outbound) protect(p []byte, c *cached) {
 	if g.tunnel {
 		it.tos = outerTOS(in.tos, g.out)
 	} else {
-		if why := transportable(in, &g.ep); why != OutSealed {
+		if why := transportable(in, &g.ep, g.movable); why != OutSealed {
 			o.n[why]++
 			return
 		}

@@ -17,9 +17,6 @@ import (
 const (
 	// hopLimit of a header that is made anew: RFC 1700's default.
 	hopLimit = 64
-	// Types of ICMP (RFC 792) and ICMPv6 (RFC 4443) that are looked at.
-	echoReply, echoRequest     = 0, 8
-	echoRequestV6, echoReplyV6 = 128, 129
 	// chunkSize of the memory for packets that are made anew, and maxChunks of it: the largest batch fills nine.
 	chunkSize = 1 << 20
 	maxChunks = 16
@@ -76,6 +73,25 @@ func header(b []byte, src, dst netip.Addr, next, tos uint8, n int) int {
 	return ipv6Header
 }
 
+// movable is the address that this host knows the peer of a pair by: one behind a NAT, which may give it another. The packets of such a
+// peer have the address that it was found at, as those of a tunnel have, and its checksums are repaired for that. False: its
+// address is where it is.
+func movable(pair *sadb.Pair, ep *sadb.Endpoint) (netip.Addr, bool) {
+	if pair == nil || !ep.UDP() {
+		return netip.Addr{}, false
+	}
+	if _, orig := pair.Orig(); !orig.IsValid() {
+		return netip.Addr{}, false
+	}
+	a, ok := pair.Host()
+	return a, ok && a.Is4() == ep.Remote.Addr().Is4()
+}
+
+func isMovable(pair *sadb.Pair, ep *sadb.Endpoint) bool {
+	_, ok := movable(pair, ep)
+	return ok
+}
+
 func headerLen(v6 bool) int {
 	if v6 {
 		return ipv6Header
@@ -83,8 +99,9 @@ func headerLen(v6 bool) int {
 	return ipv4Header
 }
 
-// transportable says why a packet cannot go in transport mode on the endpoint; zero: it can.
-func transportable(in *inner, ep *sadb.Endpoint) Counter {
+// transportable says why a packet cannot go in transport mode on the endpoint; zero: it can. movable: the peer's address is that of its
+// selectors, wherever it is.
+func transportable(in *inner, ep *sadb.Endpoint, movable bool) Counter {
 	f := &in.flow
 	switch {
 	case in.fragment:
@@ -94,71 +111,11 @@ func transportable(in *inner, ep *sadb.Endpoint) Counter {
 		return OutOptions
 	case in.next == protoIPv4 || in.next == protoIPv6:
 		return OutSelectors // the peer would take it for tunnel mode
-	case f.V6 != ep.Remote.Addr().Is6() || f.Remote.Addr(f.V6) != ep.Remote.Addr():
+	case f.V6 != ep.Remote.Addr().Is6() || !movable && f.Remote.Addr(f.V6) != ep.Remote.Addr():
 		return OutSelectors
 	}
 	if l := ep.Local.Addr(); !l.IsUnspecified() && f.Local.Addr(f.V6) != l {
 		return OutSelectors
 	}
 	return OutSealed
-}
-
-// sideOf finds by what a flow of the peer is told from those of others behind its NAT: its port, or the identifier of an echo
-// (RFC 792). at is the offset of these two octets in the packet. False: an ICMP error, which quotes a packet that only its sender knows in
-// this form.
-func sideOf(p []byte, in *inner, out bool) (k slot, at int, ok bool) {
-	f := &in.flow
-	k = slot{remote: f.Remote, proto: f.Proto, v6: f.V6}
-	switch f.Proto {
-	case protoTCP, protoUDP:
-		k.port, at = f.RemotePort, in.upper
-		if out {
-			at += 2
-		}
-		return k, at, true
-	case protoICMP, protoICMPv6:
-		kind := p[in.upper]
-		request, reply := uint8(echoRequest), uint8(echoReply)
-		if f.Proto == protoICMPv6 {
-			request, reply = echoRequestV6, echoReplyV6
-		}
-		theirs := !out && kind == request || out && kind == reply
-		if theirs && in.n >= in.upper+icmpHeader {
-			at = in.upper + 4
-			k.port = binary.BigEndian.Uint16(p[at:])
-			return k, at, true
-		}
-		if isError(f.Proto, kind) {
-			return k, 0, false
-		}
-	}
-	k.portless = true
-	return k, 0, true
-}
-
-// isError: RFC 1122, Section 3.2.2; RFC 4443, Section 2.1.
-func isError(proto, kind uint8) bool {
-	if proto == protoICMPv6 {
-		return kind < 128
-	}
-	switch kind {
-	case 3, 4, 5, 11, 12:
-		return true
-	}
-	return false
-}
-
-// setSide writes port at the offset that sideOf found, and repairs the checksum.
-func setSide(p []byte, in *inner, at int, port uint16) {
-	field := p[at : at+2]
-	old := binary.BigEndian.Uint16(field)
-	if old == port {
-		return
-	}
-	binary.BigEndian.PutUint16(field, port)
-	sum, pseudo := sumAt(in.flow.Proto)
-	if !pseudo { // ICMP
-		sum = sumICMP
-	}
-	wordDelta(old, port).repair(p[in.upper:in.n], in.flow.Proto, sum)
 }

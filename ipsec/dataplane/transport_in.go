@@ -19,6 +19,9 @@ type fix struct {
 	delta    delta
 	full     bool // an original address is not known: the checksum is made anew
 	shared   bool // the peer may be one of many behind its address
+	behind   bool // it is known to be behind a NAT
+	// origSrc and origDst are the addresses that the peer has in its packets.
+	origSrc, origDst netip.Addr
 }
 
 // fixFor finds what packets of r need now.
@@ -32,12 +35,17 @@ func (in *Inbound) fixFor(r *sadb.Receiver) *fix {
 	if !f.dst.IsValid() || f.dst.IsUnspecified() {
 		f.dst = ep.Local.Addr()
 	}
+	if host, ok := movable(r.Pair(), &ep); ok && !in.arrival.Raw {
+		f.src = host
+		f.ok = f.dst.BitLen() == host.BitLen()
+	}
 	peer := ep.Remote.Addr()
-	f.ok = f.src.IsValid() && f.src.BitLen() == f.dst.BitLen() && (f.src == peer || peer.IsUnspecified())
+	f.ok = f.ok || f.src.IsValid() && f.src.BitLen() == f.dst.BitLen() && (f.src == peer || peer.IsUnspecified())
 	if !f.ok || in.arrival.Raw {
 		return f // without UDP there is no NAT in between
 	}
 	src, dst := r.Orig()
+	f.origSrc, f.origDst, f.behind = src, dst, src.IsValid()
 	// RFC 3948, Section 3.1.2: incrementally where an original address is known; what is not said has not changed.
 	f.full = !src.IsValid() && !dst.IsValid()
 	if src.IsValid() && src.BitLen() == f.src.BitLen() {
@@ -79,7 +87,8 @@ func (in *Inbound) transport(b []byte, at, end int, next uint8) {
 		in.n[InNextHeader]++
 		return
 	}
-	if !in.allowed(false) {
+	complaint := f.shared && (i.flow.Proto == protoICMP || i.flow.Proto == protoICMPv6) && isError(i.flow.Proto, p[i.upper])
+	if !complaint && !in.allowed(false) {
 		return
 	}
 	if f.full {
@@ -87,12 +96,21 @@ func (in *Inbound) transport(b []byte, at, end int, next uint8) {
 	} else if at, ok := sumAt(i.flow.Proto); ok {
 		f.delta.repair(p[i.upper:], i.flow.Proto, at)
 	}
-	if f.shared && !in.tell(p) {
+	if complaint && !in.hear(p) || !complaint && f.shared && !in.tell(p) {
 		in.n[InNoPort]++
 		return
 	}
 	in.clampMSS(p, h)
 	in.deliver(room, Headroom)
+}
+
+// who is the peer of the packet in hand.
+func (in *Inbound) who() who {
+	w := who{pair: in.chain.pair}
+	if w.pair == nil {
+		w.rcv = in.chain.sas[0]
+	}
+	return w
 }
 
 // tell gives the flow of a client a port by which this host tells it from those of others behind the same NAT.
@@ -101,12 +119,14 @@ func (in *Inbound) tell(p []byte) bool {
 	if !ok {
 		return false
 	}
-	w := who{pair: in.chain.pair}
-	if w.pair == nil {
-		w.rcv = in.chain.sas[0]
+	w := in.who()
+	if k.kind == sideOurs && w.pair != nil {
+		// It answers what this host asked, and whom it asked has been noted. Of single SAs the first that answers is noted.
+		_, ok, _ = in.e.nats.seen(in.now, k, w)
+		return ok
 	}
 	port, ok := in.e.nats.arrive(in.now, k, w)
-	if ok && !k.portless {
+	if ok && k.kind == sidePort {
 		setSide(p, &in.in, at, port)
 		if in.in.flow.Proto == protoTCP || in.in.flow.Proto == protoUDP {
 			in.in.flow.RemotePort = port

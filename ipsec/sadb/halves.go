@@ -7,6 +7,7 @@ package sadb
 
 import (
 	"net/netip"
+	"sync/atomic"
 
 	"github.com/natterjack/natterjack/ipsec/esp"
 )
@@ -87,6 +88,9 @@ func (r *Receiver) Source() Endpoint {
 	sa := r.single.sa.Load()
 	return Endpoint{Local: netip.AddrPortFrom(sa.Dst, sa.DstPort), Remote: *r.single.source.Load(), Encap: sa.Encap}
 }
+
+// Tag is a number that the data plane notes on a single SA; zero: none yet.
+func (s *Single) Tag() *atomic.Uint64 { return &s.tag }
 
 // Single is the single SA that a half belongs to; nil: it is of a pair.
 func (c *core) Single() *Single { return c.single }

@@ -58,7 +58,7 @@ func (db *DB) pair(at int64, c *Child, b *bundle) (*Pair, error) {
 	c.Limits.SoftUse, c.Limits.HardUse = 0, 0
 	p := &Pair{
 		bundle: b, reqid: c.Reqid, spiIn: c.SPIIn, spiOut: c.SPIOut, standby: c.Standby,
-		cpiIn: c.CPIIn, cpiOut: c.CPIOut,
+		whose: c.Peer, cpiIn: c.CPIIn, cpiOut: c.CPIOut,
 	}
 	if c.OrigLocal.IsValid() || c.OrigRemote.IsValid() {
 		p.orig = &origins{c.OrigLocal, c.OrigRemote}

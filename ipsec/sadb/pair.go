@@ -172,6 +172,7 @@ type Pair struct {
 	policies      []*policy // under db.mu
 	standby       bool
 	orig          *origins // nil: neither is known
+	whose         uint64
 	cpiIn, cpiOut uint16
 
 	Receiver
@@ -205,6 +206,20 @@ func (p *Pair) Orig() (local, remote netip.Addr) {
 		return local, remote
 	}
 	return p.orig.local, p.orig.remote
+}
+
+// Peer is whose the pair is: see Child.
+func (p *Pair) Peer() uint64 { return p.whose }
+
+// Host is the one address that the remote selectors have; false: they have several.
+func (p *Pair) Host() (a netip.Addr, ok bool) {
+	s := &p.remote[0]
+	for i := range p.remote {
+		if r := &p.remote[i]; r.from != s.from || r.to != s.from || r.v6 != s.v6 {
+			return netip.Addr{}, false
+		}
+	}
+	return s.from.Addr(s.v6), true
 }
 
 // origins are the addresses in the peer's checksums.

@@ -27,6 +27,7 @@ type Single struct {
 	sender   atomic.Pointer[Sender]
 	receiver atomic.Pointer[Receiver]
 	source   atomic.Pointer[netip.AddrPort] // where what it opens is expected from
+	tag      atomic.Uint64
 
 	dst     netip.Addr // under its shard's lock
 	nextKey *Single

@@ -113,6 +113,9 @@ type Child struct {
 	// mode, RFC 3948, Section 3.1.2; RFC 7296, Section 2.23.1): this host's as the peer knows it and the peer's own. Invalid:
 	// the same as outside, or not known.
 	OrigLocal, OrigRemote netip.Addr
+	// Peer is whose the child is: children of one proved identity have the same number, whatever their reqid. It shares
+	// out what is scarce; zero: not known.
+	Peer uint64
 	// CPIIn and CPIOut are the compression parameter indexes of this host and the peer (RFC 3173, Section 3.3); zero: no
 	// compression in that direction.
 	CPIIn, CPIOut uint16
