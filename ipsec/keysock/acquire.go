@@ -6,6 +6,7 @@
 package keysock
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/natterjack/natterjack/ipsec/sadb"
@@ -15,25 +16,77 @@ import (
 // acquireFailed is SADB_ACQUIRE from a client: a bare header with the number of an ACQUIRE and an errno. It has no answer.
 //
 // Deviation: FreeBSD passes a whole ACQUIRE on to the key daemons; Linux, and this server, refuse it.
-func (s *Server) acquireFailed(_ time.Time, _ *client, m *pfkey.Message) error {
+func (s *Server) acquireFailed(now time.Time, _ *client, m *pfkey.Message) error {
 	if len(m.Order) != 0 {
 		return pfkey.EOPNOTSUPP
 	}
 	if m.Seq != 0 && m.Errno != pfkey.OK {
+		s.acquires.failed(now, m.Seq)
 		s.db.SPDAcquireFailed(m.Seq)
 	}
 	return nil
 }
 
-// acquire is SADB_ACQUIRE to the key daemons. With nobody to hear it the packets need not wait.
-func (s *Server) acquire(n *sadb.Notice) {
+const (
+	// maxAcquires bounds what is remembered of ACQUIREs: more than the database has unanswered at once.
+	maxAcquires = 1024
+	// acquireRest is how long nothing is asked for after a failure: a daemon that fails at once is not asked for each packet.
+	//
+	// Deviation: FreeBSD waits for ten packets more or 20 s, Linux does not listen to failures and asks after 30 s. Who tries again, as TCP
+	// does after a second, would find the peer that is back only then.
+	acquireRest = time.Second
+)
+
+// need is what an ACQUIRE asks for.
+type need struct {
+	policy   sadb.PolicyID
+	src, dst netip.Addr
+}
+
+// acquires are the last ones.
+type acquires map[need]*acquire
+
+type acquire struct {
+	seq    uint32
+	failed time.Time // zero: it has not
+}
+
+// resting reports whether it is too early to ask again.
+func (a acquires) resting(now time.Time, k need) bool {
+	last := a[k]
+	return last != nil && !last.failed.IsZero() && now.Sub(last.failed) < acquireRest
+}
+
+// asked notes an ACQUIRE, and forgets some other where there are too many: the worst that follows is one more.
+func (a acquires) asked(k need, seq uint32) {
+	for old := range a {
+		if len(a) < maxAcquires {
+			break
+		}
+		delete(a, old)
+	}
+	a[k] = &acquire{seq: seq}
+}
+
+func (a acquires) failed(now time.Time, seq uint32) {
+	for _, last := range a {
+		if last.seq == seq {
+			last.failed = now
+		}
+	}
+}
+
+// acquire is SADB_ACQUIRE to the key daemons. With nobody to hear it, and just after a failure, the packets need not wait.
+func (s *Server) acquire(now time.Time, n *sadb.Notice) {
 	t := n.Template
 	p := s.policies.byID[n.Policy]
 	satype := pfkey.SATypeOf(t.Proto)
-	if p == nil || !s.anybody(toRegistered(satype)) {
+	k := need{n.Policy, t.Src, t.Dst}
+	if p == nil || !s.anybody(toRegistered(satype)) || s.acquires.resting(now, k) {
 		s.db.SPDAcquireFailed(n.Seq)
 		return
 	}
+	s.acquires.asked(k, n.Seq)
 	s.send(func(d pfkey.Dialect, _ bool) *pfkey.Message {
 		m := &pfkey.Message{
 			Header: pfkey.Header{Type: pfkey.TypeAcquire, SAType: satype, Seq: n.Seq},

@@ -18,7 +18,8 @@ type encoded [numDialects][2]struct {
 	msg  []byte
 }
 
-const numDialects = 3
+// numDialects are those that can be served, the first ones.
+const numDialects = pfkey.Linux + 1
 
 // encode makes the message for c, or finds it made for another client. Nil: there is none for c.
 func (s *Server) encode(c *client, m maker) []byte {
@@ -41,6 +42,7 @@ func (s *Server) octets(c *client, m *pfkey.Message) []byte {
 	}
 	b, err := c.codec.Append(nil, m)
 	if err != nil {
+		s.mute = s.mute || c == s.asker && m.Type == s.asked
 		return nil
 	}
 	return b

@@ -33,7 +33,8 @@ type dump struct {
 
 // startDump begins one; Next has its messages. Nothing to show is ENOENT.
 func (s *Server) startDump(_ time.Time, c *client, m *pfkey.Message) error {
-	if c.dump != nil || s.dumps() >= maxDumps {
+	all, users := s.dumps()
+	if c.dump != nil || all >= maxDumps || !c.privileged && users >= maxDumps/userPart {
 		return pfkey.EBUSY
 	}
 	d := &dump{header: pfkey.Header{Type: m.Type, PID: m.PID}, filter: m.Filter}
@@ -54,13 +55,18 @@ func (s *Server) startDump(_ time.Time, c *client, m *pfkey.Message) error {
 	return nil
 }
 
-func (s *Server) dumps() (n int) {
+// dumps are how many run, and how many of them for clients without privileges.
+func (s *Server) dumps() (all, users int) {
 	for _, c := range s.order {
-		if c.dump != nil {
-			n++
+		if c.dump == nil {
+			continue
+		}
+		all++
+		if !c.privileged {
+			users++
 		}
 	}
-	return n
+	return all, users
 }
 
 // following makes the next message; nil: there is none. The newest come first, as in the kernels.

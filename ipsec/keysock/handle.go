@@ -16,9 +16,6 @@ import (
 // ErrNoClient: the client was detached.
 var ErrNoClient = errors.New("no such PF_KEY client: it was detached")
 
-// reservedOffset is where sadb_msg_reserved is in a message.
-const reservedOffset = 6
-
 // Handle carries out one message of a client, and returns what is to be delivered, in this order. The error is what write(2) on a
 // kernel's socket fails with (a pfkey.Errno), where a kernel has no message to answer: the one delivery is then a bare header with
 // that errno, for sockets whose writes cannot fail so. After a DUMP, and whenever a client's queue has room, Next has more.
@@ -28,11 +25,7 @@ func (s *Server) Handle(now time.Time, id ClientID, msg []byte) ([]Delivery, err
 		return nil, ErrNoClient
 	}
 	s.out = nil
-	e := c.codec.Check(msg)
-	if e == pfkey.OK && c.codec.Dialect == pfkey.Linux && c.codec.Order.Uint16(msg[reservedOffset:]) != 0 {
-		e = pfkey.EINVAL // Linux alone looks at it
-	}
-	if e != pfkey.OK {
+	if e := c.codec.Check(msg); e != pfkey.OK {
 		s.refuse(c, msg, e)
 		return s.taken(), e
 	}
@@ -40,7 +33,12 @@ func (s *Server) Handle(now time.Time, id ClientID, msg []byte) ([]Delivery, err
 	if err == nil {
 		defer wipe(m)
 		s.showRequest(c, m)
+		s.asker, s.asked, s.mute = c, m.Type, false
 		err = s.dispatch(now, c, m)
+		s.asker = nil
+	}
+	if err == nil && s.mute {
+		err = pfkey.ERANGE // who asks is never left without an answer
 	}
 	if err != nil {
 		s.send(same(bare(m.Header, pfkey.ErrnoOf(err))), toOne(c))

@@ -8,18 +8,26 @@ package keysock
 import (
 	"time"
 
-	"github.com/natterjack/natterjack/ipsec/sadb"
 	"github.com/natterjack/natterjack/wire/pfkey"
 )
 
-// removeLeft removes it, and tells everybody as DELETE and X_SPDDELETE do.
+// maxTold bounds what is told of it: more than a queue holds would be lost anyway, and 100,000 SAs have as many messages for each client.
+const maxTold = 1024
+
+// removeLeft removes it, and tells everybody as DELETE and X_SPDDELETE do, of the first that go.
 func (s *Server) removeLeft(now time.Time) {
 	if len(s.left) == 0 {
 		return
 	}
+	told := 0
+	tell := func(m maker) {
+		if told++; told <= maxTold {
+			s.send(m, toAll)
+		}
+	}
 	for _, id := range s.policies.ids(pfkey.Linux) {
 		if info, ok := s.db.SPDLookup(id); ok && s.left[info.Owner] {
-			s.removeLeftPolicy(s.policies.byID[id])
+			s.removeLeftPolicy(s.policies.byID[id], tell)
 		}
 	}
 	for _, ref := range s.db.SAs(0, false) {
@@ -28,30 +36,30 @@ func (s *Server) removeLeft(now time.Time) {
 			continue
 		}
 		(&shown{SAInfo: info}).wipe() // only the name is wanted
-		if s.left[info.Owner] {
-			s.removeLeftSA(now, s.sas.byID[sadb.SAID{Proto: info.Proto, SPI: info.SPI, Dst: info.Dst}])
+		if e := s.sas.byID[info.ID()]; e != nil && s.left[info.Owner] {
+			s.removeLeftSA(now, e, tell)
 		}
+	}
+	for owner := range s.left {
+		s.db.SetFollow(owner, true) // as nobody's: it has no SAs any more
 	}
 	clear(s.left)
 }
 
-func (s *Server) removeLeftPolicy(p *policy) {
+func (s *Server) removeLeftPolicy(p *policy, tell func(maker)) {
 	info, err := s.drops(p)
 	if err != nil {
 		return
 	}
-	s.send(func(d pfkey.Dialect, _ bool) *pfkey.Message {
+	tell(func(d pfkey.Dialect, _ bool) *pfkey.Message {
 		if !p.sayable(d) {
 			return nil
 		}
 		return p.message(d, pfkey.Header{Type: pfkey.TypeSPDDelete}, &info)
-	}, toAll)
+	})
 }
 
-func (s *Server) removeLeftSA(now time.Time, e *entry) {
-	if e == nil {
-		return
-	}
+func (s *Server) removeLeftSA(now time.Time, e *entry, tell func(maker)) {
 	info, err := s.db.DeleteSA(now, e.id)
 	if err != nil {
 		return
@@ -59,9 +67,9 @@ func (s *Server) removeLeftSA(now time.Time, e *entry) {
 	v := &shown{SAInfo: info, e: e}
 	defer v.wipe()
 	s.sas.remove(e)
-	s.send(func(d pfkey.Dialect, _ bool) *pfkey.Message {
+	tell(func(d pfkey.Dialect, _ bool) *pfkey.Message {
 		a := v.message(d, pfkey.Header{Type: pfkey.TypeDelete, SAType: pfkey.SATypeOf(e.id.Proto)}, false)
 		a.SA.State = pfkey.StateDead
 		return a
-	}, toAll)
+	})
 }

@@ -25,10 +25,12 @@ func (s *Server) migrate(now time.Time, c *client, m *pfkey.Message) error {
 	if err != nil {
 		return err
 	}
-	id, ok := s.db.SPDFind(named.sel.dir, named.sel.local, named.sel.remote)
-	p := s.policies.byID[id]
-	info, found := s.db.SPDLookup(id)
-	if !ok || !found || p == nil || info.Action != sadb.Protect {
+	p := s.namedPolicy(named)
+	if p == nil {
+		return pfkey.ENOENT
+	}
+	info, ok := s.db.SPDLookup(p.id)
+	if !ok || info.Action != sadb.Protect {
 		return pfkey.ENOENT
 	}
 	e := info.SPDEntry
@@ -36,17 +38,12 @@ func (s *Server) migrate(now time.Time, c *client, m *pfkey.Message) error {
 	if !moveTemplates(e.Templates, steps) {
 		return pfkey.ENOENT
 	}
-	moved, err := s.matching(steps)
+	moves, err := s.matching(steps)
 	if err != nil {
 		return err
 	}
-	for sa, to := range moved {
-		if err = s.moveSA(now, sa, to); err != nil {
-			return err
-		}
-	}
-	if _, err = s.db.SPDUpdate(now, e); err != nil {
-		return errnoOf(err)
+	if err = s.moveAll(now, moves, e); err != nil {
+		return err
 	}
 	s.send(same(&pfkey.Message{Header: m.Header, Src: m.Src, Dst: m.Dst, Policy: m.Policy, KMAddr: m.KMAddr}), toAll)
 	return nil
@@ -59,7 +56,7 @@ func stepsOf(r []pfkey.Request) (steps []step, err error) {
 	for i := 0; i < len(r); i += 2 {
 		from, to := &r[i], &r[i+1]
 		if from.Proto != to.Proto || from.Mode != to.Mode || from.Reqid != to.Reqid || !from.Src.Addr.IsValid() || !to.Src.Addr.IsValid() ||
-			from.Src.Addr.Is4() != from.Dst.Addr.Is4() || to.Src.Addr.Is4() != to.Dst.Addr.Is4() || to.Dst.Addr.IsUnspecified() {
+			to.Src.Addr.IsUnspecified() || to.Dst.Addr.IsUnspecified() {
 			return nil, pfkey.EINVAL
 		}
 		steps = append(steps, step{from, to})
@@ -89,41 +86,70 @@ func moveTemplates(templates []sadb.Template, steps []step) (any bool) {
 	return any
 }
 
+// move is one SA's.
+type move struct {
+	e        *entry
+	from, to sadb.SAEndpoint
+}
+
 // matching are the SAs that the steps name. EEXIST: one would take the name of another.
-func (s *Server) matching(steps []step) (map[*entry]*pfkey.Request, error) {
-	moved := map[*entry]*pfkey.Request{}
+func (s *Server) matching(steps []step) ([]move, error) {
+	var moves []move
+	named := map[sadb.SAID]bool{}
+	moved := map[*entry]bool{}
 	for _, st := range steps {
 		for id, e := range s.sas.byID {
-			if uint16(id.Proto) != st.from.Proto || id.Dst != st.from.Dst.Addr || e.src != st.from.Src.Addr || e.larval() {
+			if uint16(id.Proto) != st.from.Proto || id.Dst != st.from.Dst.Addr || e.src != st.from.Src.Addr || e.larval() || moved[e] {
 				continue
 			}
 			v, err := s.view(e)
-			if err == nil {
-				v.wipe()
+			if err != nil {
+				continue
 			}
-			if err != nil || pfkey.Mode(v.Mode) != st.from.Mode || st.from.Reqid != 0 && st.from.Reqid != v.Reqid {
+			v.wipe()
+			if pfkey.Mode(v.Mode) != st.from.Mode || st.from.Reqid != 0 && st.from.Reqid != v.Reqid {
 				continue
 			}
 			to := sadb.SAID{Proto: id.Proto, SPI: id.SPI, Dst: st.to.Dst.Addr}
-			if o := s.sas.byID[to]; o != nil && o != e {
+			if _, taken := s.db.LookupSA(to); taken && to != id || named[to] {
 				return nil, pfkey.EEXIST
 			}
-			moved[e] = st.to
+			named[to], moved[e] = true, true
+			m := move{e: e, from: sadb.SAEndpoint{
+				Src: v.Src, Dst: v.Dst, Encap: v.Encap, SrcPort: v.SrcPort, DstPort: v.DstPort, OrigSrc: v.OrigSrc, OrigDst: v.OrigDst,
+			}}
+			m.to = m.from
+			m.to.Src, m.to.Dst = st.to.Src.Addr, st.to.Dst.Addr
+			moves = append(moves, m)
 		}
 	}
-	return moved, nil
+	return moves, nil
 }
 
-func (s *Server) moveSA(now time.Time, e *entry, to *pfkey.Request) error {
-	v, err := s.view(e)
-	if err != nil {
-		return err
+// moveAll moves the SAs and puts the policy in the place of the one with its selectors, or does nothing.
+func (s *Server) moveAll(now time.Time, moves []move, e sadb.SPDEntry) error {
+	for i := range moves {
+		if err := s.moveSA(now, moves[i].e, &moves[i].to); err != nil {
+			s.moveBack(now, moves[:i])
+			return err
+		}
 	}
-	v.wipe()
-	at := &sadb.SAEndpoint{
-		Src: to.Src.Addr, Dst: to.Dst.Addr, Encap: v.Encap, SrcPort: v.SrcPort, DstPort: v.DstPort, OrigSrc: v.OrigSrc, OrigDst: v.OrigDst,
+	if _, err := s.db.SPDUpdate(now, e); err != nil {
+		s.moveBack(now, moves)
+		return errnoOf(err)
 	}
-	if err = s.db.UpdateSA(now, e.id, sadb.Change{Endpoint: at}); err != nil {
+	return nil
+}
+
+// moveBack moves SAs to where they were, which they have just left.
+func (s *Server) moveBack(now time.Time, moves []move) {
+	for i := range moves {
+		_ = s.moveSA(now, moves[i].e, &moves[i].from)
+	}
+}
+
+func (s *Server) moveSA(now time.Time, e *entry, at *sadb.SAEndpoint) error {
+	if err := s.db.UpdateSA(now, e.id, sadb.Change{Endpoint: at}); err != nil {
 		return errnoOf(err)
 	}
 	s.sas.rename(e, at.Src, at.Dst)

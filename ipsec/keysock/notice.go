@@ -14,14 +14,14 @@ import (
 
 // Notice takes one notice that is about a single SA or a policy of PF_KEY (n.SA or n.SPD is set, or n.Policy and n.Seq), and returns what
 // is to be delivered of it. Notices of IKE's pairs are not the server's and ignored.
-func (s *Server) Notice(_ time.Time, n sadb.Notice) []Delivery {
+func (s *Server) Notice(now time.Time, n sadb.Notice) []Delivery {
 	s.out = nil
 	if n.SA != nil {
 		defer (&shown{SAInfo: *n.SA}).wipe() // the notice's copies
 	}
 	switch {
 	case n.Kind == sadb.Acquire && n.Seq != 0:
-		s.acquire(&n)
+		s.acquire(now, &n)
 	case n.Kind == sadb.PolicyExpire && n.SPD != nil:
 		s.policyExpired(&n)
 	case n.SA == nil:

@@ -215,7 +215,7 @@ func errnoOf(err error) error {
 		return pfkey.ESRCH
 	case sadb.ErrUnknownPolicy:
 		return pfkey.ENOENT
-	case sadb.ErrTooMany:
+	case sadb.ErrTooMany, sadb.ErrNoSPI: // no SPI to reserve is an answer of its own
 		return pfkey.ENOBUFS
 	}
 	return pfkey.EINVAL

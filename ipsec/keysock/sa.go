@@ -253,10 +253,14 @@ func (s *Server) removeWide(now time.Time, m *pfkey.Message) error {
 	if proto == 0 {
 		return pfkey.EINVAL
 	}
-	s.db.DeleteWide(now, proto, src, dst)
+	left := s.db.DeleteWide(now, proto, src, dst)
 	for id, e := range s.sas.byID {
+		if left == 0 {
+			break
+		}
 		if id.Proto == proto && id.Dst == dst && e.src == src && !e.larval() {
 			s.sas.remove(e)
+			left--
 		}
 	}
 	s.send(same(&pfkey.Message{Header: m.Header, Src: m.Src, Dst: m.Dst}), toAll)

@@ -23,12 +23,20 @@ const (
 	defaultSAs      = 1 << 18
 	defaultPolicies = 1 << 19
 
+	// userPart is what clients without privileges may have of Clients and of maxDumps: whoever may look must not keep the key daemon out.
+	userPart = 2
+
 	// larvalLife is how long a reservation lives in all three kernels, and what Linux reports as its hard lifetime.
 	larvalLife = 30 * time.Second
 )
 
-// ErrClients: as many clients as the server serves are attached.
-var ErrClients = errors.New("too many PF_KEY clients: close one or raise the limit")
+// Why a client is not served.
+var (
+	// ErrClients: as many clients as the server serves are attached, or as many without privileges.
+	ErrClients = errors.New("too many PF_KEY clients: close one or raise the limit")
+	// ErrDialect: nobody can be answered in it.
+	ErrDialect = errors.New("dialect: expected freebsd, netbsd or linux")
+)
 
 // ClientID, ClientInfo and Delivery are what the server and its sockets share.
 type (
@@ -52,13 +60,19 @@ type Server struct {
 	lastClient ClientID
 	clients    map[ClientID]*client
 	order      []*client // as attached: the order of deliveries
+	users      int       // clients without privileges
 
 	sas      saTable
 	policies policyTable
+	acquires acquires
 	left     map[uint64]bool // owners that said pfkey.PrivateFresh and have ended; empty after the next of them
 
-	out   []Delivery // of the call in progress
-	cache encoded    // of the message in delivery
+	// of the call in progress
+	out   []Delivery
+	cache encoded // of the message in delivery
+	asker *client // whose request it is; nil: nobody's
+	asked pfkey.Type
+	mute  bool // the answer cannot be said in the asker's dialect
 }
 
 // client is one socket.
@@ -89,14 +103,19 @@ func New(db *sadb.DB, c Config) *Server {
 	}
 	return &Server{
 		db: db, config: c, clients: map[ClientID]*client{}, sas: newSATable(), policies: newPolicyTable(),
-		left: map[uint64]bool{},
+		left: map[uint64]bool{}, acquires: acquires{},
 	}
 }
 
 // Attach adds a client.
 func (s *Server) Attach(_ time.Time, info ClientInfo) (ClientID, error) {
-	if len(s.clients) >= s.config.Clients {
+	switch {
+	case info.Dialect >= numDialects:
+		return 0, ErrDialect
+	case len(s.clients) >= s.config.Clients, !info.Privileged && s.users >= s.config.Clients/userPart:
 		return 0, ErrClients
+	case !info.Privileged:
+		s.users++
 	}
 	s.lastClient++
 	c := &client{
@@ -115,8 +134,15 @@ func (s *Server) Detach(_ time.Time, id ClientID) {
 		return
 	}
 	delete(s.clients, id)
+	if !c.privileged {
+		s.users--
+	}
 	if c.fresh {
 		s.left[c.owner] = true
+	}
+	if c.dump != nil {
+		clear(c.dump.held) // there may be keys in it
+		c.dump = nil
 	}
 	for i, o := range s.order {
 		if o == c {

@@ -22,18 +22,21 @@ func (s *Server) spdAdd(now time.Time, c *client, m *pfkey.Message) error {
 	if err != nil {
 		return err
 	}
-	if len(s.policies.byID) >= s.config.Policies {
+	put := s.db.SPDAdd
+	if m.Type == pfkey.TypeSPDUpdate {
+		put = s.db.SPDUpdate
+	}
+	if len(s.policies.byID) >= s.config.Policies && s.namedPolicy(p) == nil {
 		return pfkey.ENOBUFS
 	}
-	if m.Type == pfkey.TypeSPDUpdate {
-		p.id, err = s.db.SPDUpdate(now, e)
-	} else {
-		p.id, err = s.db.SPDAdd(now, e)
+	if err = s.policies.unique.give(c.codec.Dialect, p.requests, e.Templates); err != nil {
+		return err
 	}
-	if err != nil {
+	if p.id, err = put(now, e); err != nil {
+		s.policies.unique.leave(p.requests)
 		return errnoOf(err)
 	}
-	s.policies.byID[p.id] = p
+	s.policies.add(p)
 	info, ok := s.db.SPDLookup(p.id)
 	if !ok {
 		return pfkey.ENOENT
@@ -52,7 +55,7 @@ func (s *Server) sendPolicy(c *client, m *pfkey.Message, p *policy, info *sadb.S
 		a := p.message(d, h, info)
 		if a.Type == pfkey.TypeSPDDelete && d != pfkey.Linux {
 			a.Policy.Requests, a.LifetimeCurrent, a.LifetimeHard = nil, nil, nil
-			if len(m.Policy.Requests) != 0 {
+			if d == c.codec.Dialect { // a reqid of Linux's may be too large
 				a.Policy.Requests = m.Policy.Requests
 			}
 		}
@@ -73,9 +76,8 @@ func (s *Server) spdDelete(_ time.Time, c *client, m *pfkey.Message) error {
 	if c.codec.Dialect != pfkey.Linux && named.policy.Type > pfkey.PolicyIPsec {
 		return pfkey.EINVAL
 	}
-	id, ok := s.db.SPDFind(named.sel.dir, named.sel.local, named.sel.remote)
-	p := s.policies.byID[id]
-	if !ok || p == nil {
+	p := s.namedPolicy(named)
+	if p == nil {
 		return absent(c)
 	}
 	info, err := s.drops(p)
@@ -84,6 +86,15 @@ func (s *Server) spdDelete(_ time.Time, c *client, m *pfkey.Message) error {
 	}
 	s.sendPolicy(c, m, p, &info, toAll)
 	return nil
+}
+
+// namedPolicy is the one with these selectors; nil: there is none.
+func (s *Server) namedPolicy(named *policy) *policy {
+	id, ok := s.db.SPDFind(named.sel.dir, named.sel.local, named.sel.remote)
+	if !ok {
+		return nil
+	}
+	return s.policies.byID[id]
 }
 
 func absent(c *client) error {
@@ -96,7 +107,7 @@ func absent(c *client) error {
 // drops deletes a policy.
 func (s *Server) drops(p *policy) (sadb.SPDInfo, error) {
 	info, err := s.db.SPDDelete(p.id)
-	delete(s.policies.byID, p.id)
+	s.policies.remove(p.id)
 	return info, errnoOf(err)
 }
 
@@ -143,7 +154,7 @@ func (s *Server) spdFlush(_ time.Time, c *client, m *pfkey.Message) error {
 		return pfkey.EINVAL
 	}
 	n := s.db.SPDFlush()
-	clear(s.policies.byID)
+	s.policies.clear()
 	s.flushed(c, m, n)
 	return nil
 }
@@ -155,7 +166,7 @@ func (s *Server) policyExpired(n *sadb.Notice) {
 		return
 	}
 	if _, ok := s.db.SPDLookup(p.id); !ok {
-		delete(s.policies.byID, p.id)
+		s.policies.remove(p.id)
 	}
 	s.send(func(d pfkey.Dialect, _ bool) *pfkey.Message {
 		if d == pfkey.Linux {

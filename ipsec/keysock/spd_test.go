@@ -95,6 +95,8 @@ func TestPolicyMistakes(t *testing.T) {
 		}, pfkey.EINVAL, pfkey.EINVAL},
 		{"no policy", func(m *pfkey.Message) { m.Policy = nil }, pfkey.EINVAL, pfkey.EINVAL},
 		{"no source", func(m *pfkey.Message) { m.Src = nil }, pfkey.EINVAL, pfkey.EINVAL},
+		{"ICMP type 300", func(m *pfkey.Message) { m.Src.Proto, m.Dst.Proto, m.Src.Port = 1, 1, 300 }, pfkey.EINVAL, pfkey.EINVAL},
+		{"ICMPv6 code 256", func(m *pfkey.Message) { m.Src.Proto, m.Dst.Proto, m.Src.Port, m.Dst.Port = 58, 58, 1, 256 }, pfkey.EINVAL, pfkey.EINVAL},
 		{"satype ESP", func(m *pfkey.Message) { m.SAType = pfkey.SATypeESP }, pfkey.EINVAL, 0},
 	}
 	each(t, func(t *testing.T, w *world, c keysock.ClientID, d pfkey.Dialect) {

@@ -12,9 +12,6 @@ import (
 	"github.com/natterjack/natterjack/wire/pfkey"
 )
 
-// manualReqidMax is IPSEC_MANUAL_REQID_MAX: level unique with a larger reqid, or none, is given one by the database.
-const manualReqidMax = 0x3fff
-
 // policy is one policy: what was said of it that the database does not need.
 type policy struct {
 	id         sadb.PolicyID
@@ -36,10 +33,32 @@ func (p *policy) sayable(d pfkey.Dialect) bool { return d == pfkey.Linux || p.se
 
 // policyTable finds policies by number.
 type policyTable struct {
-	byID map[sadb.PolicyID]*policy
+	byID   map[sadb.PolicyID]*policy
+	unique reqids // of the policies that are there
 }
 
-func newPolicyTable() policyTable { return policyTable{byID: map[sadb.PolicyID]*policy{}} }
+func newPolicyTable() policyTable {
+	return policyTable{byID: map[sadb.PolicyID]*policy{}, unique: newReqids()}
+}
+
+// add puts a policy in the place of the one with its number.
+func (t *policyTable) add(p *policy) {
+	t.remove(p.id)
+	t.byID[p.id] = p
+}
+
+func (t *policyTable) remove(id sadb.PolicyID) {
+	if p := t.byID[id]; p != nil {
+		t.unique.leave(p.requests)
+		delete(t.byID, id)
+	}
+}
+
+func (t *policyTable) clear() {
+	clear(t.byID)
+	clear(t.unique.used)
+	t.unique.shortUsed = 0 // where the last ones were stays
+}
 
 // ids are the numbers of what the dialect can say, the oldest first.
 func (t *policyTable) ids(d pfkey.Dialect) []sadb.PolicyID {
@@ -77,7 +96,9 @@ func policyOf(d pfkey.Dialect, m *pfkey.Message) (*policy, error) {
 		return nil, err
 	}
 	if src.Proto == protoICMP || src.Proto == protoICMPv6 {
-		typeAndCode(&src, &dst, m.Src.Port, m.Dst.Port)
+		if err = typeAndCode(&src, &dst, m.Src.Port, m.Dst.Port); err != nil {
+			return nil, err
+		}
 	}
 	if p.sel.local, p.sel.remote = src, dst; p.sel.dir != sadb.Out {
 		p.sel.local, p.sel.remote = dst, src
@@ -118,19 +139,25 @@ func lastOf(p netip.Prefix) netip.Addr {
 
 // typeAndCode: of ICMP the source's port is the type and the destination's the code (setkey, Linux). A type of zero with no code is
 // any, for it cannot be told from one.
-func typeAndCode(src, dst *sadb.Selector, icmpType, code uint16) {
+//
+// Deviation: in Linux a type or code that no packet has is a policy for nothing. It is a mistake, and refused.
+func typeAndCode(src, dst *sadb.Selector, icmpType, code uint16) error {
 	src.PortFrom, src.PortTo, dst.PortFrom, dst.PortTo = 0, maxPort, 0, maxPort
-	if icmpType > 255 || code > 255 || icmpType == 0 && code == 0 {
-		return
+	if icmpType > 255 || code > 255 {
+		return pfkey.EINVAL
+	}
+	if icmpType == 0 && code == 0 {
+		return nil
 	}
 	from, to := icmpType<<8, icmpType<<8|255
 	if code != 0 {
 		from, to = icmpType<<8|code, icmpType<<8|code
 	}
 	src.PortFrom, src.PortTo, dst.PortFrom, dst.PortTo = from, to, from, to
+	return nil
 }
 
-// entryOf is the policy for the database.
+// entry is the policy for the database.
 func (p *policy) entry(d pfkey.Dialect, owner uint64, requests []pfkey.Request) (sadb.SPDEntry, error) {
 	e := sadb.SPDEntry{Dir: p.sel.dir, Priority: p.policy.Priority, Local: p.sel.local, Remote: p.sel.remote, Owner: owner}
 	switch p.policy.Type {
@@ -168,13 +195,13 @@ func (p *policy) templates(d pfkey.Dialect, requests []pfkey.Request, e *sadb.SP
 			return err
 		}
 		e.Templates = append(e.Templates, t)
-		r.Level = pfkey.Level(t.Level)
+		r.Reqid = t.Reqid
 		p.requests = append(p.requests, r)
 	}
 	return nil
 }
 
-// template reads one request. The reqid counts with level unique only, in every kernel.
+// template reads one request. The reqid counts with level unique only, in every kernel; one that is missing is given later.
 func template(d pfkey.Dialect, r *pfkey.Request) (sadb.Template, error) {
 	var t sadb.Template
 	if r.Proto != sadb.ProtoESP && r.Proto != sadb.ProtoAH && r.Proto != sadb.ProtoIPComp {

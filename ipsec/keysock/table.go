@@ -13,10 +13,11 @@ import (
 
 // entry is one SA.
 type entry struct {
-	id    sadb.SAID
-	src   netip.Addr
-	next  *entry // another SA with the same SPI
-	owner uint64
+	id  sadb.SAID
+	src netip.Addr
+	// before and next are other SAs with the same SPI. Peers choose SPIs, and may all choose one.
+	before, next *entry
+	owner        uint64
 	// holder is set while the SA is a reservation: whose bound it counts against.
 	holder *client
 
@@ -37,30 +38,35 @@ func newSATable() saTable {
 	return saTable{byID: map[sadb.SAID]*entry{}, bySPI: map[uint32]*entry{}}
 }
 
+// add puts an SA in. One of its name that is there has ended, or the database had not taken this one.
 func (t *saTable) add(e *entry) {
+	if old := t.byID[e.id]; old != nil {
+		t.remove(old)
+	}
 	t.byID[e.id] = e
-	e.next = t.bySPI[e.id.SPI]
+	first := t.bySPI[e.id.SPI]
+	e.before, e.next = nil, first
+	if first != nil {
+		first.before = e
+	}
 	t.bySPI[e.id.SPI] = e
 }
 
 func (t *saTable) remove(e *entry) {
 	delete(t.byID, e.id)
 	e.settle()
-	first := t.bySPI[e.id.SPI]
-	if first == e && e.next == nil {
-		delete(t.bySPI, e.id.SPI)
-		return
+	if e.next != nil {
+		e.next.before = e.before
 	}
-	if first == e {
+	switch {
+	case e.before != nil:
+		e.before.next = e.next
+	case e.next != nil:
 		t.bySPI[e.id.SPI] = e.next
-		return
+	default:
+		delete(t.bySPI, e.id.SPI)
 	}
-	for ; first != nil; first = first.next {
-		if first.next == e {
-			first.next = e.next
-			return
-		}
-	}
+	e.before, e.next = nil, nil
 }
 
 // settle ends a reservation.
