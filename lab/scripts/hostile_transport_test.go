@@ -189,6 +189,25 @@ func TestTransportOfAnother(t *testing.T) {
 	}
 }
 
+// Of two children that fit, the answer to USE_TRANSPORT_MODE is the one for transport mode, wherever it stands.
+func TestTransportGoesFirst(t *testing.T) {
+	them := netip.MustParseAddr("198.51.100.2")
+	_, a, b := transportCast(t, false, "mode=transport")
+	b.Conns[0].Children[0].Mode = ike.ModeTunnel
+	f := b.Forge(a, true)
+	for i, c := range []struct {
+		more []ikev2msg.Payload
+		name string
+	}{{[]ikev2msg.Payload{useTransport()}, "net2"}, {nil, "net1"}} {
+		if s := answered(t, f, 2+uint32(i), from(a.Addrs[0], them, 0xbad00001+uint32(i), c.more...)); !strings.Contains(s, "{ N(USE_TRANSPORT_MODE) SA") && c.more != nil {
+			t.Error(s)
+		}
+		if list := b.SAs(); list[len(list)-1].Name != c.name {
+			t.Errorf("the answer is %s, expected %s", list[len(list)-1].Name, c.name)
+		}
+	}
+}
+
 // A rekey does not change what a child is, and a name is of one protocol.
 func TestRekeyOfAnotherKind(t *testing.T) {
 	us, them := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.2")
