@@ -51,22 +51,36 @@ func (o *Outbound) choose(p []byte, c *cached) *group {
 	return g
 }
 
-// resolve finds the SAs of a policy with templates, into o.bundle, or the pair that has come while the packet was to be held. Neither:
-// what becomes of the packet is done.
+// maxLooks is how often a packet's SAs are looked for where they come in the very moment in which it is to be held, or are changed
+// in place by their owner.
+const maxLooks = 4
+
+// resolve finds the SAs of a policy with templates, into o.bundle, or the pair that has come meanwhile. Neither: what becomes of the
+// packet is done.
 func (o *Outbound) resolve(p []byte, c *cached) *sadb.Pair {
-	// Of single SAs in UDP only those to the client fit; where it is no client's packet, to.peer is not valid and all do.
-	switch r := c.match.ResolvePeer(o.now, &o.in.flow, &o.bundle, o.to.peer); {
-	case r == sadb.Sealed:
-		return nil
-	case r == sadb.Clear:
-		o.clear(p, c)
-	case o.to.known:
-		o.n[OutNoSA]++ // its client's SA has ended: it waits for no other
-	default:
+	for range maxLooks {
+		// Of single SAs in UDP only those to the client fit; where it is no client's packet, to.peer is not valid and all do.
+		switch r := c.match.ResolvePeer(o.now, &o.in.flow, &o.bundle, o.to.peer); {
+		case r == sadb.Sealed:
+			pair := o.bundle.SAs[0].Pair()
+			if pair != nil { // the packet must lie in its selectors, whenever it came
+				o.bundle.N = 0
+			}
+			return pair
+		case r == sadb.Clear:
+			o.bundle.N = 0
+			o.clear(p, c)
+			return nil
+		}
 		o.bundle.N = 0
-		return o.hold(p, c)
+		if o.to.known {
+			break // its client's SA has ended: it waits for no other
+		}
+		if !o.hold(p, c) {
+			return nil
+		}
 	}
-	o.bundle.N = 0
+	o.n[OutNoSA]++
 	return nil
 }
 

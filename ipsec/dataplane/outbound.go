@@ -264,22 +264,19 @@ func (o *Outbound) protect(p []byte, c *cached) {
 	o.append(g, it)
 }
 
-// hold keeps a packet that has no SA, or finds that it has one by now.
-func (o *Outbound) hold(p []byte, c *cached) *sadb.Pair {
+// hold keeps a packet that has no SA; true: it does not, since it has one by now.
+func (o *Outbound) hold(p []byte, c *cached) bool {
 	held, dropped := c.match.Hold(o.now, &o.in.flow, p)
 	switch held {
 	case sadb.Ready:
-		if pair := c.match.Sending(); pair != nil {
-			return pair
-		}
-		dropped++ // it came and went
+		return true
 	case sadb.Kept:
 		o.n[OutHeld]++
 	default:
 		dropped++
 	}
 	o.n[OutNoSA] += uint64(dropped)
-	return nil
+	return false
 }
 
 func (o *Outbound) append(g *group, it item) {

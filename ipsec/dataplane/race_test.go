@@ -128,3 +128,32 @@ func TestRemoveWhileSealing(t *testing.T) {
 		}
 	}
 }
+
+// TestChangeWhileSealing: no packet is lost or held while the owner of the SA that it needs changes it in place.
+func TestChangeWhileSealing(t *testing.T) {
+	d := newDuo(t, plain)
+	d.sa(sadb.ProtoESP, sadb.Tunnel, 0x1000)
+	d.policy(everything(false), everything(false), tmpl(sadb.ProtoESP, sadb.Tunnel, sadb.Require))
+	var all sync.WaitGroup
+	var stop atomic.Bool
+	all.Go(func() {
+		for i := uint32(1); !stop.Load(); i++ {
+			reqid := 1 + i%2
+			if err := d.a.db.UpdateSA(d.now, sadb.SAID{Proto: sadb.ProtoESP, SPI: 0x1000, Dst: plain.gateway.Addr()}, sadb.Change{Reqid: &reqid}); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	const n = 200000
+	p := append(make([]byte, Headroom), tcp4(20, 1, 0x10)...)
+	for range n {
+		d.a.out.Seal(d.now, [][]byte{p}, []int{len(p) - Headroom}, Headroom)
+	}
+	stop.Store(true)
+	all.Wait()
+	c := d.a.e.Counters()
+	if lost := n - c[OutSealed]; lost > 5 || c[OutHeld] != 0 {
+		t.Errorf("%d of %d packets lost, %d held", lost, n, c[OutHeld])
+	}
+}
