@@ -127,13 +127,15 @@ type keyedPair struct {
 	reqid    uint32
 	ah       bool
 	mode     ike.Mode
-	at       sadb.Endpoint
+	at       sadb.Endpoint  // of the inbound SA, and what is wanted of the other
+	outAt    sadb.Endpoint  // of the outbound SA, where the other side has it
 	held     *pfkey.Message // the outbound SA, until the pair below stops to send
 	replaces uint32
 	in, out  []keyedPolicy
-	noOut    bool // its outbound SA is gone
-	moving   sync.Mutex
-	last     ike.Usage // as of the last Query; its times are this host's
+	hasOut   bool       // the other side has, or may have, its outbound SA
+	noOut    bool       // it is never to send again
+	moving   sync.Mutex // one change of its SAs at a time; keyed.mu may be taken inside
+	last     ike.Usage  // as of the last Query; its times are this host's
 }
 
 // newKeyed connects, or says why it cannot.
@@ -261,36 +263,42 @@ func (k *keyed) take(m *pfkey.Message) {
 		k.acquired(m)
 		return
 	}
-	var p *keyedPair
-	var at sadb.Endpoint
-	if m.SA != nil {
-		if p = k.pairs.in[m.SA.SPI]; p == nil && m.Type == pfkey.TypeExpire && m.Dst != nil {
-			p = k.byOut(m.SA.SPI, m.Dst.Addr)
-		}
-	}
-	if p != nil {
-		at = p.at
-	}
+	unique, n := k.noticeOf(m)
 	k.mu.Unlock()
-	if p == nil {
-		return
-	}
-	switch m.Type {
-	case pfkey.TypeExpire:
-		k.notice(p.unique, ike.Expire{SPIIn: p.spiIn, Hard: m.LifetimeHard != nil})
-	case pfkey.TypeNewMapping:
-		if m.Dst == nil || m.NATDstPort == nil {
-			return
-		}
-		to := netip.AddrPortFrom(m.Dst.Addr, *m.NATDstPort)
-		k.notice(p.unique, ike.NewMapping{SPIIn: p.spiIn, From: at.Remote, To: to,
-			Path: ike.Path{Local: at.Local, Remote: to, Encap: natt.NonESP}})
+	if n != nil {
+		k.notice(unique, n)
 	}
 }
 
-func (k *keyed) byOut(spi uint32, dst netip.Addr) *keyedPair {
+// noticeOf is what a message is to a machine; nil: it is about SAs of others. An SPI alone names none: outbound ones are the peers' choice.
+// The caller holds mu.
+func (k *keyed) noticeOf(m *pfkey.Message) (unique uint64, n ike.Notice) {
+	if m.SA == nil || m.Src == nil || m.Dst == nil {
+		return 0, nil
+	}
+	p := k.pairs.in[m.SA.SPI]
+	switch m.Type {
+	case pfkey.TypeExpire:
+		if p == nil || m.SAType != satype(p.ah) || m.Dst.Addr != p.at.Local.Addr() {
+			p = k.byOut(m)
+		}
+		if p != nil {
+			return p.unique, ike.Expire{SPIIn: p.spiIn, Hard: m.LifetimeHard != nil}
+		}
+	case pfkey.TypeNewMapping:
+		if p == nil || m.NATDstPort == nil || m.NATSrcPort == nil || netip.AddrPortFrom(m.Src.Addr, *m.NATSrcPort) != p.at.Remote {
+			return 0, nil
+		}
+		to := netip.AddrPortFrom(m.Dst.Addr, *m.NATDstPort)
+		return p.unique, ike.NewMapping{SPIIn: p.spiIn, From: p.at.Remote, To: to,
+			Path: ike.Path{Local: p.at.Local, Remote: to, Encap: natt.NonESP}}
+	}
+	return 0, nil
+}
+
+func (k *keyed) byOut(m *pfkey.Message) *keyedPair {
 	for _, p := range k.pairs.in {
-		if p.spiOut == spi && p.at.Remote.Addr() == dst {
+		if p.hasOut && p.spiOut == m.SA.SPI && m.SAType == satype(p.ah) && p.outAt.Remote.Addr() == m.Dst.Addr && p.outAt.Local.Addr() == m.Src.Addr {
 			return p
 		}
 	}
@@ -305,7 +313,7 @@ func (k *keyed) request(m *pfkey.Message) (*pfkey.Message, error) {
 		k.mu.Unlock()
 		return nil, errNoService
 	}
-	k.seq = max(k.seq+1, 1<<16) // below are the numbers of Conn.Request
+	k.seq = max(k.seq+1, 1<<31) // below are the numbers of ACQUIREs, which nothing here must answer by accident
 	m.Seq, m.PID = k.seq, uint32(os.Getpid())
 	w := make(chan *pfkey.Message, 1)
 	k.waiting[m.Seq] = w
@@ -313,6 +321,9 @@ func (k *keyed) request(m *pfkey.Message) (*pfkey.Message, error) {
 	ctx, cancel := context.WithTimeout(k.ctx, keyedLimit)
 	defer cancel()
 	err := conn.Send(ctx, m)
+	if err != nil && k.ctx.Err() == nil {
+		k.reset() // nothing was said, and nobody repeats it
+	}
 	if err == nil {
 		select {
 		case a, ok := <-w:
@@ -331,6 +342,15 @@ func (k *keyed) request(m *pfkey.Message) (*pfkey.Message, error) {
 	delete(k.waiting, m.Seq)
 	k.mu.Unlock()
 	return nil, err
+}
+
+// reset ends the connection: the reader takes it that all SAs are gone, and the next registration removes what was left.
+func (k *keyed) reset() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.conn != nil {
+		k.conn.Close()
+	}
 }
 
 // tell sends a message that has no answer.

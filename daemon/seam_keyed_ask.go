@@ -1,7 +1,7 @@
 // Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
 
-// The questions of the seam as SADB messages (RFC 2367, Section 3.1; NATT.md, Section 2.5): SAs. Keys are in messages only, which
-// are wiped when they were sent.
+// The questions of the seam as SADB messages (RFC 2367, Section 3.1; NATT.md, Section 2.5): SAs, from
+// GETSPI to DELETE. Peers choose the outbound SPIs: a pair has the outbound SA that it has added, and touches no other.
 
 package daemon
 
@@ -11,12 +11,13 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/natterjack/natterjack/crypt/secret"
-	"github.com/natterjack/natterjack/crypt/suite"
 	"github.com/natterjack/natterjack/ike"
 	"github.com/natterjack/natterjack/ipsec/sadb"
 	"github.com/natterjack/natterjack/wire/pfkey"
 )
+
+// errStays: RefusalUnsupported.
+var errStays = errors.New("a child in transport mode is bound to its addresses")
 
 // Ask implements ipsec.
 func (k *keyed) Ask(now time.Time, unique uint64, q ike.Question) ike.Answer {
@@ -32,7 +33,12 @@ func (k *keyed) Ask(now time.Time, unique uint64, q ike.Question) ike.Answer {
 		return ike.Failed{Err: sadb.ErrUnknown}
 	case ike.Move:
 		if p := k.pair(q.SPIIn); p != nil {
-			return installed(k.move(p, q.Path))
+			a := installed(k.move(p, q.Path))
+			if f, ok := a.(ike.Failed); ok && f.Err == errStays {
+				f.Refusal = ike.RefusalUnsupported
+				return f
+			}
+			return a
 		}
 		return ike.Failed{Err: sadb.ErrUnknown}
 	case ike.Remove:
@@ -50,25 +56,6 @@ func (k *keyed) pair(spiIn uint32) *keyedPair {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.pairs.in[spiIn]
-}
-
-func satype(ah bool) pfkey.SAType {
-	if ah {
-		return pfkey.SATypeAH
-	}
-	return pfkey.SATypeESP
-}
-
-func modeOf(m ike.Mode) pfkey.Mode {
-	if m == ike.ModeTransport {
-		return pfkey.ModeTransport
-	}
-	return pfkey.ModeTunnel
-}
-
-func addressOf(a netip.Addr) *pfkey.Address {
-	a = a.Unmap()
-	return &pfkey.Address{PrefixLen: uint8(a.BitLen()), Sockaddr: pfkey.Addressed(netip.AddrPortFrom(a, 0))}
 }
 
 func (k *keyed) reserve(unique uint64, q ike.Reserve) ike.Answer {
@@ -148,24 +135,26 @@ func (k *keyed) addSAs(p *keyedPair, c *ike.ChildSA) error {
 		k.mu.Unlock()
 		return nil
 	}
-	defer wipeMessage(out)
-	_, err = k.request(out)
-	return err
+	return k.addOut(p, out)
 }
 
-// expressible refuses what PF_KEY has no words for.
-func expressible(c *ike.ChildSA) error {
+// addOut adds the outbound SA of a pair, and wipes what was to be said.
+func (k *keyed) addOut(p *keyedPair, out *pfkey.Message) error {
+	defer wipeMessage(out)
+	k.mu.Lock()
+	p.hasOut, p.outAt = true, p.at
+	k.mu.Unlock()
+	_, err := k.request(out)
 	switch {
-	case c.CPIIn != 0:
-		return errors.New("IPComp is not built over PF_KEY: set ipcomp = no")
-	case !c.Config.CopyDF:
-		return errors.New("copy_df = no is not built over PF_KEY: leave it out, or use --ipsec engine")
-	case !c.Config.CopyECN:
-		return errors.New("copy_ecn = no is not built over PF_KEY: leave it out, or use --ipsec engine")
-	case c.Config.CopyDSCP != ike.CopyDSCPOut:
-		return errors.New("copy_dscp other than out is not built over PF_KEY: leave it out, or use --ipsec engine")
+	case errors.Is(err, errNoService):
+		// Whether it is there nobody knows. Deleting it could be deleting another's that has its name; so all begins anew.
+		k.reset()
+	case err != nil:
+		k.mu.Lock()
+		p.hasOut = false // what has its name, if anything has, is another's
+		k.mu.Unlock()
 	}
-	return nil
+	return err
 }
 
 // sends reports whether a pair is still sent on.
@@ -173,113 +162,37 @@ func (k *keyed) sends(spiIn uint32) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	p := k.pairs.in[spiIn]
-	return p != nil && !p.noOut && p.spiOut != 0
-}
-
-// saMessage is the UPDATE of the inbound or the ADD of the outbound SA.
-func saMessage(p *keyedPair, c *ike.ChildSA, limits sadb.Limits, inbound bool) (*pfkey.Message, error) {
-	m := &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeAdd, SAType: satype(c.AH)}, SA2: &pfkey.SA2{Mode: modeOf(c.Mode), Reqid: p.reqid}}
-	spi, key, integ, from, to := c.SPIOut, c.KeyOut, c.IntegOut, p.at.Local, p.at.Remote
-	origFrom, origTo := c.OrigLocal, c.OrigRemote
-	if inbound {
-		m.Type = pfkey.TypeUpdate
-		spi, key, integ, from, to = c.SPIIn, c.KeyIn, c.IntegIn, to, from
-		origFrom, origTo = origTo, origFrom
-	}
-	m.Src, m.Dst = addressOf(from.Addr()), addressOf(to.Addr())
-	m.SA = &pfkey.SA{SPI: spi, State: pfkey.StateMature}
-	window := uint32(max(minWindow, c.Config.ReplayWindow))
-	m.SA.Replay, m.SAReplay = uint8(min(window/8, 255)), &window
-	if c.Suite.ESN {
-		m.SA.Flags |= pfkey.SAFlagESN
-	}
-	var err error
-	if m.SA.Auth, m.SA.Encrypt, err = algorithms(suiteOf(*c)); err != nil {
-		return nil, err
-	}
-	if integ.Len() > 0 {
-		copied := integ.Clone()
-		m.KeyAuth = &copied
-	}
-	if key.Len() > 0 {
-		copied := key.Clone()
-		m.KeyEncrypt = &copied
-	}
-	nattOf(m, p.at, from, to)
-	if origFrom.IsValid() {
-		m.NATOAi = addressOf(origFrom)
-	}
-	if origTo.IsValid() {
-		m.NATOAr = addressOf(origTo)
-	}
-	lifetimes(m, limits)
-	return m, nil
-}
-
-// nattOf adds the NAT-T extensions of an SA in UDP.
-func nattOf(m *pfkey.Message, at sadb.Endpoint, from, to netip.AddrPort) {
-	if !at.UDP() {
-		return
-	}
-	kind, sport, dport := pfkey.NATTNonESP, from.Port(), to.Port()
-	m.NATType, m.NATSrcPort, m.NATDstPort = &kind, &sport, &dport
-}
-
-func lifetimes(m *pfkey.Message, l sadb.Limits) {
-	const most = 1<<32 - 1
-	m.LifetimeHard = &pfkey.Lifetime{Allocations: uint32(min(l.HardPackets, most)), Bytes: l.HardBytes, AddTime: uint64(l.HardTime / time.Second)}
-	m.LifetimeSoft = &pfkey.Lifetime{Allocations: uint32(min(l.SoftPackets, most)), Bytes: l.SoftBytes, AddTime: uint64(l.SoftTime / time.Second)}
-}
-
-func wipeMessage(m *pfkey.Message) {
-	for _, key := range []*secret.Key{m.KeyAuth, m.KeyEncrypt} {
-		if key != nil {
-			key.Wipe()
-		}
-	}
-}
-
-// algorithms are the numbers of a suite in FreeBSD's dialect.
-func algorithms(s suite.ESP) (a pfkey.AuthAlg, e pfkey.EncryptAlg, err error) {
-	if s.Integ != suite.IntegNone {
-		var ok bool
-		if a, ok = pfkey.FreeBSD.Auth(s.Integ); !ok {
-			return 0, 0, fmt.Errorf("PF_KEY has no number for %s", s.Integ)
-		}
-	}
-	if s.Encr != 0 {
-		var ok bool
-		if e, ok = pfkey.FreeBSD.Encrypt(s.Encr); !ok {
-			return 0, 0, fmt.Errorf("PF_KEY has no number for %s", s.Encr)
-		}
-	}
-	return a, e, nil
+	return p != nil && p.hasOut && !p.noOut
 }
 
 // promote adds the outbound SA of a pair that was on standby.
 func (k *keyed) promote(p *keyedPair) error {
+	p.moving.Lock()
+	defer p.moving.Unlock()
 	k.mu.Lock()
-	m := p.held
+	m, at := p.held, p.at
 	p.held = nil
 	k.mu.Unlock()
 	if m == nil {
 		return nil
 	}
-	defer wipeMessage(m)
-	p.moving.Lock()
-	defer p.moving.Unlock()
-	m.Src, m.Dst = addressOf(p.at.Local.Addr()), addressOf(p.at.Remote.Addr())
-	nattOf(m, p.at, p.at.Local, p.at.Remote)
-	_, err := k.request(m)
-	return err
+	m.Src, m.Dst = addressOf(at.Local.Addr()), addressOf(at.Remote.Addr())
+	nattOf(m, at, at.Local, at.Remote)
+	return k.addOut(p, m)
 }
 
-// move swaps the endpoint of both SAs in place (UPDATE with NEW_ADDRESS), and of the policies.
+// move swaps the endpoint of both SAs in place (UPDATE with NEW_ADDRESS), and of the policies. Where the first moves and the second
+// does not, each is known where it is.
 func (k *keyed) move(p *keyedPair, path ike.Path) error {
 	p.moving.Lock()
 	defer p.moving.Unlock()
-	old := p.at
+	k.mu.Lock()
+	old, outOld, sending := p.at, p.outAt, p.hasOut && !p.noOut
+	k.mu.Unlock()
 	to := endpoint(path, old.UDP())
+	if p.mode == ike.ModeTransport && (to.Remote.Addr() != old.Remote.Addr() || to.Local.Addr() != old.Local.Addr()) {
+		return errStays
+	}
 	moved := func(spi uint32, from, dest, newFrom, newDest netip.AddrPort) error {
 		m := &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeUpdate, SAType: satype(p.ah)}, SA: &pfkey.SA{SPI: spi, State: pfkey.StateMature},
 			Src: addressOf(from.Addr()), Dst: addressOf(dest.Addr()), NewSrc: addressOf(newFrom.Addr()), NewDst: addressOf(newDest.Addr()),
@@ -288,18 +201,20 @@ func (k *keyed) move(p *keyedPair, path ike.Path) error {
 		_, err := k.request(m)
 		return err
 	}
-	k.mu.Lock()
-	sending := p.held == nil && !p.noOut
-	k.mu.Unlock()
-	err := moved(p.spiIn, old.Remote, old.Local, to.Remote, to.Local)
-	if err == nil && sending {
-		err = moved(p.spiOut, old.Local, old.Remote, to.Local, to.Remote)
-	}
-	if err != nil {
+	if err := moved(p.spiIn, old.Remote, old.Local, to.Remote, to.Local); err != nil {
 		return err
 	}
 	k.mu.Lock()
 	p.at = to
+	k.mu.Unlock()
+	if !sending {
+		return k.movePolicies(p)
+	}
+	if err := moved(p.spiOut, outOld.Local, outOld.Remote, to.Local, to.Remote); err != nil {
+		return err
+	}
+	k.mu.Lock()
+	p.outAt = to
 	k.mu.Unlock()
 	return k.movePolicies(p)
 }
@@ -310,39 +225,49 @@ func (k *keyed) remove(now time.Time, spiIn uint32, onlyOut bool) ike.Usage {
 	if p == nil {
 		return ike.Usage{}
 	}
-	final := p.last
-	if p.spiOut != 0 {
-		if u, ok := k.count(now, p).(ike.Usage); ok {
-			final = u
-		}
+	var final ike.Usage
+	if u, ok := k.count(now, p).(ike.Usage); ok {
+		final = u
 	}
-	k.mu.Lock()
-	held, hadOut := p.held, p.spiOut != 0 && !p.noOut
-	p.held, p.noOut = nil, true
-	var waits []*keyedPair
-	for _, o := range k.pairs.in {
-		if o.held != nil && o.replaces == spiIn {
-			waits = append(waits, o)
-		}
-	}
-	k.mu.Unlock()
-	if held != nil {
-		wipeMessage(held)
-	} else if hadOut {
-		k.delete(p, p.spiOut, p.at.Local, p.at.Remote)
-	}
+	waits := k.stopSending(p)
 	for _, o := range waits {
-		if err := k.promote(o); err != nil {
-			k.opts.Log.Error("an outbound SA could not be added", "spi", fmt.Sprintf("%08x", o.spiOut), "reason", err.Error())
+		if err := k.promote(o); err != nil && !errors.Is(err, errNoService) {
+			k.opts.Log.Error("an outbound SA could not be added: its child ends", "spi", fmt.Sprintf("%08x", o.spiOut), "reason", err.Error())
+			k.notice(o.unique, ike.Expire{SPIIn: o.spiIn, Hard: true})
 		}
 	}
 	k.dropPolicies(p, onlyOut)
 	if onlyOut {
 		return final
 	}
-	k.delete(p, p.spiIn, p.at.Remote, p.at.Local)
+	k.mu.Lock()
+	at := p.at
+	k.mu.Unlock()
+	k.delete(p, p.spiIn, at.Remote, at.Local)
 	k.forget(spiIn)
 	return final
+}
+
+// stopSending deletes the outbound SA of a pair, and returns the pairs that waited for that.
+func (k *keyed) stopSending(p *keyedPair) (waits []*keyedPair) {
+	p.moving.Lock()
+	defer p.moving.Unlock()
+	k.mu.Lock()
+	held, hadOut, at := p.held, p.hasOut, p.outAt
+	p.held, p.hasOut, p.noOut = nil, false, true
+	for _, o := range k.pairs.in {
+		if o.held != nil && o.replaces == p.spiIn {
+			waits = append(waits, o)
+		}
+	}
+	k.mu.Unlock()
+	if held != nil {
+		wipeMessage(held)
+	}
+	if hadOut {
+		k.delete(p, p.spiOut, at.Local, at.Remote)
+	}
+	return waits
 }
 
 // delete deletes one SA. One that is gone already (a hard lifetime) is no failure.
@@ -367,15 +292,19 @@ func (k *keyed) count(now time.Time, p *keyedPair) ike.Answer {
 		return &pfkey.Lifetime{}
 	}
 	k.mu.Lock()
-	at, sending := p.at, p.held == nil && !p.noOut
+	at, outAt, sending, made := p.at, p.outAt, p.hasOut, p.spiOut != 0
+	u := p.last
 	k.mu.Unlock()
+	if !made { // a reservation
+		return u
+	}
 	in, out := get(p.spiIn, at.Remote, at.Local), &pfkey.Lifetime{}
 	if sending {
-		out = get(p.spiOut, at.Local, at.Remote)
+		out = get(p.spiOut, outAt.Local, outAt.Remote)
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	u := p.last
+	u = p.last
 	if uint64(in.Allocations) > u.PacketsIn {
 		u.PacketsIn, u.BytesIn, u.LastIn = uint64(in.Allocations), in.Bytes, now
 	}

@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"path/filepath"
@@ -249,5 +250,88 @@ func TestKeyedCrash(t *testing.T) {
 			t.Fatalf("with the next run: %d SAs and %d policies, expected 1 and 0", sas, policies)
 		}
 		next.close()
+	}
+}
+
+// TestKeyedNames: a peer that chooses the outbound SPI of another at the same address (it stands in the clear in every packet) gets
+// nothing, and the other keeps what it has.
+func TestKeyedNames(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pfkey")
+	s := serve(t, path)
+	defer s.hub.Close()
+	k, notices := keyedTo(t, path)
+	first := keyedPut(t, k, 7, 0, 0xc0000001, nil)
+	second := keyedChild(t, k, 8, 0, first.SPIOut)
+	second.TSRemote = prefix("10.3.0.0/16")
+	if a, ok := k.Ask(time.Now(), 8, ike.Install{Child: second}).(ike.Failed); !ok || !errors.Is(a.Err, pfkey.EEXIST) {
+		t.Errorf("the second: %+v, expected EEXIST", a)
+	}
+	if sas, policies := s.counts(); sas != 2 || policies != 2 {
+		t.Errorf("%d SAs and %d policies, expected the first one's 2 and 2", sas, policies)
+	}
+	// An SPI of another's SA names nothing of ours.
+	address := func(a string) *pfkey.Address { return addressOf(netip.MustParseAddr(a)) }
+	port := uint16(4500)
+	for _, m := range []*pfkey.Message{
+		{Header: pfkey.Header{Type: pfkey.TypeExpire, SAType: pfkey.SATypeESP}, Src: address("192.0.2.1"), Dst: address("198.51.100.9")},
+		{Header: pfkey.Header{Type: pfkey.TypeExpire, SAType: pfkey.SATypeAH}, Src: address("198.51.100.1"), Dst: address("192.0.2.1")},
+		{Header: pfkey.Header{Type: pfkey.TypeNewMapping, SAType: pfkey.SATypeESP}, Src: address("198.51.100.9"), Dst: address("203.0.113.1"), NATSrcPort: &port, NATDstPort: &port},
+	} {
+		m.SA, m.LifetimeHard = &pfkey.SA{SPI: first.SPIIn}, &pfkey.Lifetime{}
+		k.take(m)
+	}
+	select {
+	case n := <-notices:
+		t.Errorf("a machine was told %+v", n)
+	default:
+	}
+	k.take(&pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeExpire, SAType: pfkey.SATypeESP}, SA: &pfkey.SA{SPI: first.SPIOut},
+		LifetimeHard: &pfkey.Lifetime{}, Src: address("192.0.2.1"), Dst: address("198.51.100.1")})
+	if n := <-notices; n != (told{7, ike.Expire{SPIIn: first.SPIIn, Hard: true}}) {
+		t.Errorf("of the outbound SA: %+v", n)
+	}
+}
+
+// TestKeyedTransportStays: a child in transport mode is not moved to another address.
+func TestKeyedTransportStays(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pfkey")
+	s := serve(t, path)
+	defer s.hub.Close()
+	k, _ := keyedTo(t, path)
+	c := keyedPut(t, k, 7, 0, 0xc0000001, func(c *ike.ChildSA) {
+		r, _ := k.Ask(time.Now(), 7, ike.Reserve{Local: c.Path.Local.Addr(), Remote: c.Path.Remote.Addr(), Mode: ike.ModeTransport}).(ike.Reserved)
+		c.SPIIn, c.Mode, c.TSLocal, c.TSRemote = r.SPI, ike.ModeTransport, prefix("192.0.2.1/32"), prefix("198.51.100.1/32")
+	})
+	if a, ok := k.Ask(time.Now(), 7, ike.Move{SPIIn: c.SPIIn, Path: keyedPath("203.0.113.9:4500")}).(ike.Failed); !ok || a.Refusal != ike.RefusalUnsupported {
+		t.Errorf("another address: %+v", a)
+	}
+	if a := k.Ask(time.Now(), 7, ike.Move{SPIIn: c.SPIIn, Path: keyedPath("198.51.100.1:31000")}); a != (ike.Installed{}) {
+		t.Errorf("another port: %+v", a)
+	}
+}
+
+// TestKeyedNull: no encryption has a key of no octets, which is there.
+func TestKeyedNull(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pfkey")
+	s := serve(t, path)
+	defer s.hub.Close()
+	k, _ := keyedTo(t, path)
+	for i, su := range []suite.ESP{
+		{Encr: suite.EncrNULL, Integ: suite.IntegHMACSHA2256128}, {Encr: suite.EncrNULL, Integ: suite.IntegHMACSHA225696},
+		{Encr: suite.EncrAESCBC, EncrBits: 256, Integ: suite.IntegAESCMAC96}, {Encr: suite.EncrAESCCM8, EncrBits: 128},
+		{Encr: suite.EncrAESCCM12, EncrBits: 192}, {Encr: suite.EncrAESCCM16, EncrBits: 256},
+	} {
+		keyedPut(t, k, 7, 0, 0xc0000001+uint32(i), func(c *ike.ChildSA) {
+			key := func(n int) secret.Key { return secret.New(make([]byte, n)) }
+			c.Suite, c.KeyIn, c.KeyOut = su, key(su.Encr.KeyLen(su.EncrBits)), key(su.Encr.KeyLen(su.EncrBits))
+			c.IntegIn, c.IntegOut = key(su.Integ.KeyLen()), key(su.Integ.KeyLen())
+		})
+		for _, ref := range s.db.SAs(0, false) {
+			info, _ := ref.Info()
+			if info.Suite != su {
+				t.Errorf("the service has %v, expected %v", info.Suite, su)
+			}
+		}
+		k.RemoveAll(7)
 	}
 }

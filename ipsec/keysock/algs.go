@@ -18,7 +18,7 @@ import (
 func integs() []suite.Integ {
 	return []suite.Integ{
 		suite.IntegHMACMD596, suite.IntegHMACSHA196, suite.IntegHMACSHA2256128, suite.IntegHMACSHA2384192, suite.IntegHMACSHA2512256,
-		suite.IntegAESXCBC96, suite.IntegAES128GMAC, suite.IntegAES192GMAC, suite.IntegAES256GMAC,
+		suite.IntegAESXCBC96, suite.IntegAESCMAC96, suite.IntegHMACSHA225696, suite.IntegAES128GMAC, suite.IntegAES192GMAC, suite.IntegAES256GMAC,
 	}
 }
 
@@ -36,8 +36,9 @@ func supported(d pfkey.Dialect, h pfkey.Header) *pfkey.Message {
 	h.Errno = pfkey.OK
 	m := &pfkey.Message{Header: h, SupportedAuth: []pfkey.Supported{}, SupportedEncrypt: []pfkey.Supported{}}
 	for _, i := range integs() {
-		if n, ok := d.Auth(i); ok && i.KnownAH() {
-			bits := uint16(i.KeyLen() * bitsInOctet)
+		bits := uint16(i.KeyLen() * bitsInOctet)
+		n, ok := d.Auth(i)
+		if meant, _ := d.Integ(n, int(bits)); ok && meant == i && i.KnownAH() {
 			m.SupportedAuth = append(m.SupportedAuth, pfkey.Supported{ID: uint8(n), MinBits: bits, MaxBits: bits})
 		}
 	}

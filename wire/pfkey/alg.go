@@ -27,6 +27,10 @@ const (
 	CompressDeflate EncryptAlg = 2
 )
 
+// private is where the numbers begin that anybody may give (RFC 2407, Section 4.4.4: 249 to 255). In FreeBSD's dialect, which our own key
+// daemon speaks, this project's are AES-CCM, AES-CMAC and SHA2-256 with 96 bits; no kernel of FreeBSD's has these algorithms.
+const private = 249
+
 // on says which dialects have a number.
 type on uint8
 
@@ -65,6 +69,8 @@ var authAlgs = [...]struct {
 	{onBSD, 250, "keyed-sha1", "", suite.IntegNone, 160},
 	{onAll, AuthNull, "null", "", suite.IntegNone, 0},
 	{onBSD, 252, "tcp-md5", "", suite.IntegNone, 0},
+	{onFreeBSD, 253, "hmac-sha256-96", "", suite.IntegHMACSHA225696, 256}, // ours: see private
+	{onFreeBSD, 254, "aes-cmac", "", suite.IntegAESCMAC96, 128},
 }
 
 // encryptAlgs: encr is 0 where this project has none of it. salt is how much of the key is not the cipher's, in bits.
@@ -92,6 +98,9 @@ var encryptAlgs = [...]struct {
 	{onAll, 20, "aes-gcm-16", "aes-gcm", suite.EncrAESGCM16, 32},
 	{onBSD | onLinux, 22, "camellia-cbc", "", 0, 0},
 	{onBSD | onLinux, 23, "aes-gmac", "null-aes-gmac", suite.EncrNullAESGMAC, 32},
+	{onFreeBSD, 249, "aes-ccm-8", "", suite.EncrAESCCM8, 24}, // ours: see private
+	{onFreeBSD, 250, "aes-ccm-12", "", suite.EncrAESCCM12, 24},
+	{onFreeBSD, 251, "aes-ccm-16", "", suite.EncrAESCCM16, 24},
 	{onLinux, 252, "serpent-cbc", "", 0, 0},
 	{onLinux, 253, "twofish-cbc", "", 0, 0},
 }
@@ -180,12 +189,12 @@ func (d Dialect) Integ(a AuthAlg, keyBits int) (integ suite.Integ, ok bool) {
 }
 
 // Auth is the number of an algorithm; ok is false where the dialect has none. IntegNone is AuthNone. SHA2-256 has one number however it
-// is truncated.
+// is truncated, but in FreeBSD's dialect.
 func (d Dialect) Auth(integ suite.Integ) (a AuthAlg, ok bool) {
-	switch integ {
-	case suite.IntegNone:
+	switch {
+	case integ == suite.IntegNone:
 		return AuthNone, true
-	case suite.IntegHMACSHA225696:
+	case integ == suite.IntegHMACSHA225696 && d != FreeBSD:
 		integ = suite.IntegHMACSHA2256128
 	}
 	for _, k := range authAlgs {

@@ -1,0 +1,133 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+// SAs in PF_KEY's words (RFC 2367, Section 2.3; NATT.md, Section 1.5), and what it has no words for. Keys are in messages only, which
+// are wiped when they were sent.
+
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/natterjack/natterjack/crypt/secret"
+	"github.com/natterjack/natterjack/crypt/suite"
+	"github.com/natterjack/natterjack/ike"
+	"github.com/natterjack/natterjack/ipsec/sadb"
+	"github.com/natterjack/natterjack/wire/pfkey"
+)
+
+func satype(ah bool) pfkey.SAType {
+	if ah {
+		return pfkey.SATypeAH
+	}
+	return pfkey.SATypeESP
+}
+
+func modeOf(m ike.Mode) pfkey.Mode {
+	if m == ike.ModeTransport {
+		return pfkey.ModeTransport
+	}
+	return pfkey.ModeTunnel
+}
+
+func addressOf(a netip.Addr) *pfkey.Address {
+	a = a.Unmap()
+	return &pfkey.Address{PrefixLen: uint8(a.BitLen()), Sockaddr: pfkey.Addressed(netip.AddrPortFrom(a, 0))}
+}
+
+// expressible refuses what PF_KEY has no words for.
+func expressible(c *ike.ChildSA) error {
+	switch {
+	case c.CPIIn != 0:
+		return errors.New("IPComp is not built over PF_KEY: set ipcomp = no")
+	case !c.Config.CopyDF:
+		return errors.New("copy_df = no is not built over PF_KEY: leave it out, or use --ipsec engine")
+	case !c.Config.CopyECN:
+		return errors.New("copy_ecn = no is not built over PF_KEY: leave it out, or use --ipsec engine")
+	case c.Config.CopyDSCP != ike.CopyDSCPOut:
+		return errors.New("copy_dscp other than out is not built over PF_KEY: leave it out, or use --ipsec engine")
+	}
+	return nil
+}
+
+// saMessage is the UPDATE of the inbound or the ADD of the outbound SA.
+func saMessage(p *keyedPair, c *ike.ChildSA, limits sadb.Limits, inbound bool) (*pfkey.Message, error) {
+	m := &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeAdd, SAType: satype(c.AH)}, SA2: &pfkey.SA2{Mode: modeOf(c.Mode), Reqid: p.reqid}}
+	spi, key, integ, from, to := c.SPIOut, c.KeyOut, c.IntegOut, p.at.Local, p.at.Remote
+	origFrom, origTo := c.OrigLocal, c.OrigRemote
+	if inbound {
+		m.Type = pfkey.TypeUpdate
+		spi, key, integ, from, to = c.SPIIn, c.KeyIn, c.IntegIn, to, from
+		origFrom, origTo = origTo, origFrom
+	}
+	m.Src, m.Dst = addressOf(from.Addr()), addressOf(to.Addr())
+	m.SA = &pfkey.SA{SPI: spi, State: pfkey.StateMature}
+	window := uint32(max(minWindow, c.Config.ReplayWindow))
+	m.SA.Replay, m.SAReplay = uint8(min(window/8, 255)), &window
+	if c.Suite.ESN {
+		m.SA.Flags |= pfkey.SAFlagESN
+	}
+	var err error
+	if m.SA.Auth, m.SA.Encrypt, err = algorithms(suiteOf(*c)); err != nil {
+		return nil, err
+	}
+	if integ.Len() > 0 {
+		copied := integ.Clone()
+		m.KeyAuth = &copied
+	}
+	if key.Len() > 0 || !c.AH { // that of no encryption has no octets, and must be there
+		copied := key.Clone()
+		m.KeyEncrypt = &copied
+	}
+	nattOf(m, p.at, from, to)
+	if origFrom.IsValid() {
+		m.NATOAi = addressOf(origFrom)
+	}
+	if origTo.IsValid() {
+		m.NATOAr = addressOf(origTo)
+	}
+	lifetimes(m, limits)
+	return m, nil
+}
+
+// nattOf adds the NAT-T extensions of an SA in UDP.
+func nattOf(m *pfkey.Message, at sadb.Endpoint, from, to netip.AddrPort) {
+	if !at.UDP() {
+		return
+	}
+	kind, sport, dport := pfkey.NATTNonESP, from.Port(), to.Port()
+	m.NATType, m.NATSrcPort, m.NATDstPort = &kind, &sport, &dport
+}
+
+func lifetimes(m *pfkey.Message, l sadb.Limits) {
+	const most = 1<<32 - 1
+	m.LifetimeHard = &pfkey.Lifetime{Allocations: uint32(min(l.HardPackets, most)), Bytes: l.HardBytes, AddTime: uint64(l.HardTime / time.Second)}
+	m.LifetimeSoft = &pfkey.Lifetime{Allocations: uint32(min(l.SoftPackets, most)), Bytes: l.SoftBytes, AddTime: uint64(l.SoftTime / time.Second)}
+}
+
+func wipeMessage(m *pfkey.Message) {
+	for _, key := range []*secret.Key{m.KeyAuth, m.KeyEncrypt} {
+		if key != nil {
+			key.Wipe()
+		}
+	}
+}
+
+// algorithms are the numbers of a suite in FreeBSD's dialect.
+func algorithms(s suite.ESP) (a pfkey.AuthAlg, e pfkey.EncryptAlg, err error) {
+	if s.Integ != suite.IntegNone {
+		var ok bool
+		if a, ok = pfkey.FreeBSD.Auth(s.Integ); !ok {
+			return 0, 0, fmt.Errorf("PF_KEY has no number for %s", s.Integ)
+		}
+	}
+	if s.Encr != 0 {
+		var ok bool
+		if e, ok = pfkey.FreeBSD.Encrypt(s.Encr); !ok {
+			return 0, 0, fmt.Errorf("PF_KEY has no number for %s", s.Encr)
+		}
+	}
+	return a, e, nil
+}
