@@ -51,8 +51,7 @@ func newTraps(d *Daemon) *traps {
 
 func trapName(conn, child string) string { return conn + "\x00" + child }
 
-// reqid is that of the trap of a child; zero: it has none. All SAs of the child have it, so that they serve what is held,
-// whichever side began them.
+// reqid is that of the trap of a child; zero: it has none. SAs of the child that this host begins have it, and so serve what is held.
 func (t *traps) reqid(conn, child string) uint32 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -80,17 +79,20 @@ func (t *traps) put(ctx context.Context, conn *ike.Connection, child *ike.ChildC
 	if err := t.d.client.trap(x.host, true); err != nil {
 		return fmt.Errorf("%s/%s: %w", conn.Name, child.Name, err)
 	}
-	if err := t.engage(x); err != nil {
+	if err := t.engage(ctx, x); err != nil {
 		t.d.client.dropTrap(x.host)
 		return fmt.Errorf("%s/%s: %w", conn.Name, child.Name, err)
 	}
 	return nil
 }
 
-// engage puts the policy in force.
-func (t *traps) engage(x *trap) error {
+// engage puts the policy in force, unless it is not wanted any more: remove and want may have come before it.
+func (t *traps) engage(ctx context.Context, x *trap) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	old := t.byName[trapName(x.conn, x.child)]
 	if old != nil {
 		x.policy.reqid = old.policy.reqid // SAs that are there go on serving it
