@@ -80,6 +80,9 @@ func TestAnswersOfAnotherKind(t *testing.T) {
 		{"transport for tunnel", "mode=tunnel", good(useTransport()), false},
 		{"another host's TSr", "mode=transport", from(us, bystander, 0xbad00001, useTransport()), false},
 		{"another host's TSi", "mode=transport", from(bystander, them, 0xbad00001, useTransport()), false},
+		{"tunnel, as asked", "mode=tunnel", good(), true},
+		{"tunnel to another host", "mode=tunnel", from(us, bystander, 0xbad00001), false},
+		{"tunnel from another host", "mode=tunnel", from(bystander, them, 0xbad00001), false},
 		{"an SPI that is reserved", "mode=transport", named(255), false},
 		{"an SPI in use", "mode=transport", named(0xb0000001), false},
 		{"AH for ESP", "mode=transport", theAH(good(useTransport())), false},
@@ -118,6 +121,38 @@ func TestAnswersOfAnotherKind(t *testing.T) {
 			}
 			wantState(t, c.name, a, "ESTABLISHED")
 		})
+	}
+}
+
+// The answer to a rekey must lie in what the child has, whatever else is configured.
+func TestRekeyAnswersBeyondTheChild(t *testing.T) {
+	us, them := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.2")
+	for _, mode := range []string{"mode=tunnel", "mode=transport"} {
+		for name, c := range map[string]struct {
+			tsi, tsr netip.Addr
+			made     bool
+		}{"the same": {us, them, true}, "another TSi": {bystander, them, false}, "another TSr": {us, bystander, false}} {
+			t.Run(mode+" "+name, func(t *testing.T) {
+				_, a, b := transportCast(t, false, mode)
+				// The configuration has room for more than the child.
+				all := ike.Selector{From: netip.IPv4Unspecified(), To: netip.AddrFrom4([4]byte{255, 255, 255, 255}), PortTo: 65535}
+				conf := a.Conns[0].Children[0]
+				conf.LocalTS, conf.RemoteTS = []ike.Selector{all}, []ike.Selector{all}
+				a.Do(ike.Rekey{ChildID: a.SAs()[0].ChildID})
+				f := a.Forge(b, false)
+				if n := len(f.Answers()); n != 1 {
+					t.Fatalf("%d requests", n)
+				}
+				var more []ikev2msg.Payload
+				if mode == "mode=transport" {
+					more = append(more, useTransport())
+				}
+				f.Deliver(f.Message(ikev2msg.CreateChildSA, 2, true, from(c.tsi, c.tsr, 0xbad00001, more...)...))
+				if n := len(a.SAs()); (n == 2) != c.made {
+					t.Errorf("%d children", n)
+				}
+			})
+		}
 	}
 }
 
