@@ -68,6 +68,7 @@ type Engine struct {
 	clamp  bool
 	nats   clients
 	codec  *ipcomp.Codec
+	ids    atomic.Uint32 // see splitter
 	totals [NumCounters]atomic.Uint64
 }
 

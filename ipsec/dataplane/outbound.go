@@ -113,7 +113,9 @@ type Sent struct {
 }
 
 // NewOutbound makes the outbound half for one goroutine.
-func (e *Engine) NewOutbound() *Outbound { return &Outbound{e: e, arena: make([]byte, arenaFirst)} }
+func (e *Engine) NewOutbound() *Outbound {
+	return &Outbound{e: e, arena: make([]byte, arenaFirst), split: splitter{ids: &e.ids}}
+}
 
 // Seal takes a batch as port/tun.Device.Read fills it: packet i is bufs[i][offset:][:sizes[i]], at most BatchSize of
 // them. The packets are not kept; their octets are changed only where an MSS is clamped or a port given back to a client.

@@ -237,6 +237,25 @@ func TestNoCopyDF(t *testing.T) {
 	if len(s.Replies) != 0 || len(apart(s.Datagrams)) != 2 {
 		t.Errorf("%d replies, %d datagrams", len(s.Replies), len(s.Datagrams))
 	}
+	// RFC 6864: with DF all packets may have one identification; their fragments must not.
+	seen := map[uint16]int{}
+	for range 3 {
+		for _, f := range w.b.open(w.now, arrive(w.a.seal(w.now, p))) {
+			if fold(sum(f[:20], 0)) != 0 {
+				t.Error("header checksum")
+			}
+			seen[binary.BigEndian.Uint16(f[4:])]++
+		}
+	}
+	if len(seen) != 3 || seen[0] != 0 {
+		t.Errorf("identifications of the fragments of three packets: %v", seen)
+	}
+	p[5] = 77
+	for _, f := range w.b.open(w.now, arrive(w.a.seal(w.now, df(p)))) {
+		if f[5] != 77 {
+			t.Error("a packet lost its identification")
+		}
+	}
 }
 
 // TestBlackHole: large segments vanish without a word; TCP sends one again and again; the path is lowered, and TCP is told.

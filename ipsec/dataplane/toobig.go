@@ -8,6 +8,7 @@ package dataplane
 
 import (
 	"encoding/binary"
+	"sync/atomic"
 
 	"github.com/natterjack/natterjack/ipsec/esp"
 	"github.com/natterjack/natterjack/ipsec/sadb"
@@ -121,12 +122,19 @@ type splitter struct {
 	most    int
 	options [40]byte // those that every fragment has
 	optLen  int
+	ids     *atomic.Uint32 // identifications given to packets that have none
+	id      uint16         // this one's; 0: its own
 }
 
 // begin prepares for fragments of at most most octets; false: not even eight octets would fit one.
 func (s *splitter) begin(p []byte, in *inner, most int) bool {
 	s.p, s.header, s.at, s.most = p[:in.n], int(p[0]&15)*4, 0, most
 	s.optLen = copied(s.options[:], p[ipv4Header:s.header])
+	s.id = 0
+	if p[6]&0x40 != 0 && p[4]|p[5] == 0 && s.ids != nil {
+		// RFC 6864, Section 4.1: with DF the field may be the same in every packet; fragments of two would be joined.
+		s.id = uint16(s.ids.Add(1)%0xffff) + 1
+	}
 	return most >= s.header+8
 }
 
@@ -173,6 +181,9 @@ func (s *splitter) next(dst []byte) int {
 		n, more = (s.most-header)&^7, 0x2000
 	}
 	copy(dst[header:], s.p[s.header+s.at:][:n])
+	if s.id != 0 {
+		binary.BigEndian.PutUint16(dst[4:], s.id)
+	}
 	dst[0] = 0x40 | uint8(header/4)
 	binary.BigEndian.PutUint16(dst[2:], uint16(header+n))
 	// DF, where it was set and not to be honoured, is cleared: a fragment with it makes no sense further on.
