@@ -201,6 +201,14 @@ func newPeer(t testing.TB, m *pfkey.Message) *peer {
 // sends has an authentic packet arrive.
 func (w *world) sends(p *peer, from, to string) {
 	w.t.Helper()
+	if err := w.arrives(p, from, to); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// arrives is sends of a packet that may be refused.
+func (w *world) arrives(p *peer, from, to string) error {
+	w.t.Helper()
 	buf := make([]byte, 256)
 	n, err := p.s.Seal(buf, 20, esp.NextHeaderIPv4)
 	if err != nil {
@@ -214,10 +222,8 @@ func (w *world) sends(p *peer, from, to string) {
 	r.BeginOpen(w.db.Clock(w.now))
 	_, err = r.Open(buf[:n], &sadb.Arrival{From: netip.MustParseAddrPort(from), To: dst})
 	r.EndOpen()
-	if err != nil {
-		w.t.Fatal(err)
-	}
 	w.notices()
+	return err
 }
 
 // NEW_MAPPING: SRC old, SPORT old, DST new, DPORT new, the inbound SPI; the engine moves the owner's outbound SAs by itself, GET shows where
