@@ -36,8 +36,9 @@ type repeat struct {
 // holes watches the large segments of one Outbound.
 type holes [holeSlots]repeat
 
-// watch is shown every TCP packet that is larger than would fit holeMTU. It returns true when the path has a hole.
-func (h *holes) watch(now int64, p []byte, in *inner, pair *sadb.Pair) bool {
+// watch is shown every TCP packet that is larger than would fit holeMTU. It returns true when the path has a hole. That small packets
+// come through is seen of a pair; of a single SA nobody knows what comes back.
+func (h *holes) watch(now int64, p []byte, in *inner, out *sadb.Sender) bool {
 	tcp := p[in.upper:in.n]
 	payload := len(tcp) - int(tcp[12]>>4)*4
 	if payload <= 0 {
@@ -58,16 +59,17 @@ func (h *holes) watch(now int64, p []byte, in *inner, pair *sadb.Pair) bool {
 	if r.count < holeRepeats || now-r.since < holeTime {
 		return false
 	}
-	sure := pair.HeardSince(r.since)
+	pair := out.Pair()
+	sure := pair != nil && pair.HeardSince(r.since)
 	if !sure && r.count < holeRepeatsSilent {
 		return false
 	}
 	r.count = 0
 	mtu := holeMTU
-	if pair.PathMTU(now) <= holeMTU {
+	if out.PathMTU(now) <= holeMTU {
 		mtu = sadb.FloorV4 // the floor of IPv6 paths keeps them where they are
 	}
-	return pair.LowerPath(now, mtu, sure)
+	return out.LowerPath(now, mtu, sure)
 }
 
 // hash spreads flows over tables. Who makes them collide makes his own flows slower.

@@ -250,8 +250,8 @@ func (o *Outbound) protect(p []byte, c *cached) {
 		}
 		it.body, it.proto, extra = in.body, in.next, in.body
 	}
-	if in.n > g.holed+extra && in.flow.Proto == protoTCP && !in.fragment && g.pair != nil && o.holes.watch(o.now, p, in, g.pair) {
-		g.most = o.e.most(&g.sas, &g.ep, g.pair.PathMTU(o.now))
+	if in.n > g.holed+extra && in.flow.Proto == protoTCP && !in.fragment && o.holes.watch(o.now, p, in, g.out) {
+		g.most = o.e.most(&g.sas, &g.ep, g.out.PathMTU(o.now))
 	}
 	if in.n > g.most+extra && !o.large(g, p, &it, g.most+extra) {
 		return

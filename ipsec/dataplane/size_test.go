@@ -7,6 +7,7 @@ package dataplane
 import (
 	"bytes"
 	"encoding/binary"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -315,4 +316,25 @@ func TestT075Flood(t *testing.T) {
 		t.Errorf("MTU %d", mtu)
 	}
 	w.alive()
+}
+
+// TestBlackHoleSingle: SAs of PF_KEY, of which nobody knows what comes back, find the hole at the fifth repetition.
+func TestBlackHoleSingle(t *testing.T) {
+	d := newDuo(t, plain)
+	d.sa(sadb.ProtoESP, sadb.Tunnel, 0x1000)
+	inner := func(a string) sadb.Selector { return host(netip.MustParseAddr(a)) }
+	d.policy(inner("10.1.0.5"), inner("10.2.0.7"), tmpl(sadb.ProtoESP, sadb.Tunnel, sadb.Require))
+	large := df(tcp4(1360, 1000, 0x10))
+	d.a.sealed(d.now, large)
+	told := 0
+	for range 8 {
+		d.now = d.now.Add(400 * time.Millisecond)
+		if told++; len(d.a.sealed(d.now, large).Replies) > 0 {
+			break
+		}
+	}
+	sa, _ := d.a.db.LookupSA(sadb.SAID{Proto: sadb.ProtoESP, SPI: 0x1000, Dst: plain.gateway.Addr()})
+	if mtu := sa.PathMTU(d.a.db.Clock(d.now)); mtu != 1280 || told != 5 {
+		t.Errorf("path MTU %d after %d retransmissions, expected 1280 after 5", mtu, told)
+	}
 }
