@@ -9,6 +9,7 @@ package daemon
 type pair struct {
 	unique        uint64
 	spiIn, spiOut uint32 // spiOut zero: reserved
+	waits         uint32 // the reqid of a trap whose packets may go by it; zero: none
 }
 
 func (p *pair) known() *pair { return p }

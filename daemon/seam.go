@@ -11,6 +11,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -51,6 +52,7 @@ type seam struct {
 	released  func(spiIn uint32)
 	trapped   func(conn, child string) uint32 // the reqid of a child's trap; zero: none
 	nextChild atomic.Uint64
+	seed      maphash.Seed // of identities' numbers
 
 	mu    sync.Mutex // protects the rest
 	pairs pairTable[*pair]
@@ -58,7 +60,7 @@ type seam struct {
 
 // newSeam makes a seam; released is told whenever a pair or a reservation is gone.
 func newSeam(db *sadb.DB, kick func(), released func(spiIn uint32)) *seam {
-	return &seam{db: db, kick: kick, released: released, pairs: newPairTable[*pair]()}
+	return &seam{db: db, kick: kick, released: released, seed: maphash.MakeSeed(), pairs: newPairTable[*pair]()}
 }
 
 // Ask answers a question of the machine unique.
@@ -106,16 +108,20 @@ func installed(err error) ike.Answer {
 }
 
 func (k *seam) reserve(now time.Time, unique uint64, q ike.Reserve) ike.Answer {
-	reqid := q.Reqid
+	reqid, waits := q.Reqid, uint32(0)
 	if reqid == 0 && k.trapped != nil {
-		reqid = k.trapped(q.Connection, q.Child)
+		// What meets the trap is for the child that it has this host begin. One that a peer begins is that peer's alone: others of
+		// the connection may have one too, and what a reqid names is one client (ipsec/dataplane).
+		if waits = k.trapped(q.Connection, q.Child); q.Initiated {
+			reqid, waits = waits, 0
+		}
 	}
 	spi, reqid, err := k.db.Reserve(now, reqid)
 	if err != nil {
 		return installed(err)
 	}
 	k.mu.Lock()
-	k.pairs.add(&pair{unique: unique, spiIn: spi})
+	k.pairs.add(&pair{unique: unique, spiIn: spi, waits: waits})
 	k.mu.Unlock()
 	k.kick()
 	return ike.Reserved{SPI: spi, Reqid: reqid, ChildID: k.nextChild.Add(1)}
@@ -123,6 +129,7 @@ func (k *seam) reserve(now time.Time, unique uint64, q ike.Reserve) ike.Answer {
 
 func (k *seam) install(now time.Time, unique uint64, c ike.ChildSA) ike.Answer {
 	child, err := childOf(c)
+	child.Peer = maphash.Comparable(k.seed, identityKey(ike.ID{}, c.RemoteID)) | 1 // zero is nobody's
 	if err == nil {
 		err = k.db.Install(now, child)
 	}
@@ -132,10 +139,14 @@ func (k *seam) install(now time.Time, unique uint64, c ike.ChildSA) ike.Answer {
 		return installed(err)
 	}
 	k.mu.Lock()
+	waits := uint32(0)
 	if p := k.pairs.in[c.SPIIn]; p != nil && p.unique == unique {
-		p.spiOut = c.SPIOut
+		p.spiOut, waits = c.SPIOut, p.waits
 	}
 	k.mu.Unlock()
+	if waits != 0 {
+		k.db.Again(waits) // what is held for its trap may go by it
+	}
 	k.kick()
 	return ike.Installed{}
 }

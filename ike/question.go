@@ -48,8 +48,10 @@ const (
 type Reserve struct {
 	Local, Remote netip.Addr
 	Reqid         uint32
-	// Connection and Child are the names of what is negotiated: a policy that waits for its traffic gets its SAs.
+	// Connection and Child are the names of what is negotiated: a policy that waits for its traffic gets the SAs of a child
+	// that this host asked for (Initiated).
 	Connection, Child string
+	Initiated         bool
 	AH                bool
 	Mode              Mode
 }

@@ -50,7 +50,7 @@ func (sa *SA) move(now time.Time, path ike.Path) {
 		sa.report(ike.Event{Kind: ike.EventMoved, From: from.Remote})
 	}
 	for _, c := range slices.Clone(sa.children) {
-		if c.sa.Mode == ike.ModeTransport && !sameHosts(c.sa.Path, path) {
+		if c.sa.Mode == ike.ModeTransport && !sameHosts(c.sa.Path, path) && !natMoved(c, path) {
 			sa.hostChanged(now, c)
 			continue
 		}
@@ -61,6 +61,14 @@ func (sa *SA) move(now time.Time, path ike.Path) {
 // sameHosts reports whether two paths differ in ports at most.
 func sameHosts(a, b ike.Path) bool {
 	return a.Local.Addr().Unmap() == b.Local.Addr().Unmap() && a.Remote.Addr().Unmap() == b.Remote.Addr().Unmap()
+}
+
+// natMoved reports whether only the address that the peer's NAT gave it is another. Then the SAs go where the peer is now, and the
+// peer stays, in the packets inside, at the address that it was found at: no port of a socket, no selector and no checksum on either
+// side changes, and it becomes no other host (RFC 7296, Section 2.23; 2.23.1 leaves this open).
+func natMoved(c *child, path ike.Path) bool {
+	return c.sa.OrigRemote.IsValid() && c.sa.Encap && path.Encap != natt.Raw && c.sa.Path.Local.Addr().Unmap() == path.Local.Addr().Unmap() &&
+		c.sa.Path.Remote.Addr().BitLen() == path.Remote.Addr().BitLen()
 }
 
 // hostChanged: a child in transport mode is between two addresses, and one of them is not what it was. The initiator makes
@@ -85,6 +93,10 @@ func (sa *SA) moveChild(_ time.Time, c *child, path ike.Path) {
 	sa.ask(ike.Move{SPIIn: c.sa.SPIIn, SPIOut: c.sa.SPIOut, Remote: old.Remote.Addr(), Path: path}, func(now time.Time, a ike.Answer) {
 		if f, ok := a.(ike.Failed); ok && f.Refusal == ike.RefusalUnsupported && !c.gone {
 			c.sa.Path = old
+			if c.sa.Mode == ike.ModeTransport && !sameHosts(old, path) {
+				sa.hostChanged(now, c)
+				return
+			}
 			sa.rekeyChild(now, c, 0)
 		}
 	})

@@ -54,7 +54,9 @@ func (sa *SA) askAuth(now time.Time) {
 			return
 		}
 		contact := !admitted.Others && sa.conn.Unique != ike.UniqueNever
-		sa.ask(sa.reservation(sa.init.child), func(now time.Time, ans ike.Answer) {
+		q := sa.reservation(sa.init.child)
+		q.Initiated = true
+		sa.ask(q, func(now time.Time, ans ike.Answer) {
 			r, ok := ans.(ike.Reserved)
 			if !ok {
 				_, detail := refusal(ans, 0)

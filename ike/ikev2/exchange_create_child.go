@@ -90,6 +90,7 @@ func (sa *SA) askChild(now time.Time, a *attempt) {
 	a.ni = sa.random(nonceLen)
 	a.group = firstGroup(a.proposals)
 	q := sa.reservation(a.conf)
+	q.Initiated = true
 	if a.old != nil {
 		q.Reqid = a.old.sa.Reqid
 	}

@@ -62,13 +62,13 @@ type hosts struct {
 }
 
 // hostsOf reads the peer's selectors as those of two hosts (RFC 7296, Section 2.23.1: each has exactly one address). nil:
-// they are not, or the peer is not where it began any more.
+// they are not, or the peer is not where it began any more, and that is not its NAT's doing.
 func (sa *SA) hostsOf(local, remote []ike.Selector) *hosts {
 	h := &hosts{local: slices.Clone(local), remote: slices.Clone(remote)}
 	var ok1, ok2 bool
 	h.origLocal, ok1 = substitute(h.local, sa.hostLocal(), sa.natLocal)
 	h.origRemote, ok2 = substitute(h.remote, sa.hostRemote(), sa.natPeer)
-	if !ok1 || !ok2 || sa.path.Remote.Addr().Unmap() != sa.hostRemote() {
+	if !ok1 || !ok2 || !h.origRemote.IsValid() && sa.path.Remote.Addr().Unmap() != sa.hostRemote() {
 		return nil
 	}
 	return h

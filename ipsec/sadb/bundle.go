@@ -22,6 +22,7 @@ type bundle struct {
 	mu        sync.Mutex // protects the rest; db.noteMu may be taken inside
 	pairs     []*Pair    // whose outbound half lives, in order of installation
 	acquiring bool
+	again     bool  // what waits is to look for its policy once more
 	held      *held // nil: nothing was ever held
 
 	road road
@@ -172,10 +173,11 @@ func (b *bundle) release(buf []byte, most int, f func(pkt []byte)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	w := &b.held.waiting // who is listed has held something
-	if len(w.lens) > 0 && b.sending.Load() == nil {
+	if len(w.lens) > 0 && b.sending.Load() == nil && !b.again {
 		return
 	}
 	if w.move(buf, most, f) {
+		b.again = false
 		b.db.unlist(b, w)
 	}
 }

@@ -136,6 +136,20 @@ func (db *DB) acquiring(now int64, b *bundle) {
 	db.timers.start(&b.timer, now+acquireLife, b)
 }
 
+// Again has the packets that wait for an SA of a reqid look for their policy once more, at the next Release: a child of another reqid
+// may have come that has them. Those that it has not go on waiting.
+func (db *DB) Again(reqid uint32) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	b := db.bundles[reqid]
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.again = b.held != nil && len(b.held.waiting.lens) > 0
+}
+
 // AcquireFailed says that no child came of an Acquire: the packets held for reqid are dropped, and the next packet may
 // ask again.
 func (db *DB) AcquireFailed(reqid uint32) {
