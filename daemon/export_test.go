@@ -2,6 +2,8 @@
 
 package daemon
 
+import "github.com/natterjack/natterjack/ipsec/dataplane"
+
 // Amnesia drops every machine without a word to its peer, as a crash does.
 func (d *Daemon) Amnesia() {
 	for _, s := range d.shards {
@@ -13,3 +15,9 @@ func (d *Daemon) Amnesia() {
 		})
 	}
 }
+
+// TrapReqid is the reqid of a trap.
+func (d *Daemon) TrapReqid(conn, child string) uint32 { return d.traps.reqid(conn, child) }
+
+// Held is how many packets waited for a child.
+func (d *Daemon) Held() uint64 { return d.plane.engine.Counters()[dataplane.OutHeld] }

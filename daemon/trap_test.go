@@ -139,6 +139,83 @@ func TestTrap(t *testing.T) {
 	}
 }
 
+// trappedConf is a gateway whose packets to its sites wait for children that it cannot begin: no site is where it looks.
+const trappedConf = `
+connections {
+  sites {
+    remote_addrs = 127.0.0.1
+    remote_port = 9
+    remote_port_nat_t = 9
+    local { auth = psk
+            id = gw.example }
+    remote { auth = psk
+             id = *.example }
+    children { web { local_ts = 10.20.0.0/24
+                     remote_ts = 10.40.0.0/16
+                     start_action = trap } }
+  }
+}
+secrets { ike-1 { secret = "swordfish swordfish" } }
+`
+
+// TestTrapPeerBegins: what waits at a trap goes by the child that a peer begins, and each identity of the connection has its own reqid,
+// which is not the trap's: what a reqid names is one client.
+func TestTrapPeerBegins(t *testing.T) {
+	gw := site(t, "10.20.0.1", trappedConf)
+	eventually(t, "the trap", func() bool { return len(gw.d.Traps()) == 1 })
+	ikePort, nattPort := gw.d.Ports(netip.MustParseAddr("127.0.0.1"))
+	sites := map[string]*end{}
+	for name, addr := range map[string]string{"a": "10.40.0.2", "b": "10.40.0.3"} {
+		conf := strings.ReplaceAll(fmt.Sprintf(siteConf, ikePort, nattPort, name, "none"), "10.40.0.2", addr)
+		sites[name] = site(t, addr, conf)
+		echo(t, sites[name], addr)
+	}
+	conn, err := gw.stack.DialContext(t.Context(), "udp", "10.40.0.2:7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte("one packet")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the packet to wait", func() bool { return gw.d.Held() == 1 })
+	for _, name := range []string{"a", "b"} {
+		if _, err := sites[name].d.Initiate(t.Context(), "office", "web", daemon.Command{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if _, err := conn.Read(make([]byte, 100)); err != nil {
+		t.Errorf("the packet that waited: %v", err)
+	}
+	reqids := map[uint32]bool{gw.d.TrapReqid("sites", "web"): true}
+	n := 0
+	for _, sa := range gw.d.Status() {
+		for _, c := range sa.Children {
+			n++
+			if reqids[c.Reqid] {
+				t.Errorf("child %d of %s shares reqid %d", c.ChildID, sa.RemoteID, c.Reqid)
+			}
+			reqids[c.Reqid] = true
+		}
+	}
+	if n != 2 || len(gw.d.Traps()) != 1 {
+		t.Errorf("%d children and %d traps, expected 2 and 1", n, len(gw.d.Traps()))
+	}
+	for name, addr := range map[string]string{"a": "10.40.0.2:7", "b": "10.40.0.3:7"} {
+		conn, err := gw.stack.DialContext(t.Context(), "udp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_, _ = conn.Write([]byte("another"))
+		_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+		if _, err := conn.Read(make([]byte, 100)); err != nil {
+			t.Errorf("to %s, with its child up: %v", name, err)
+		}
+	}
+}
+
 // TestHeldAddress is RFC 3948, Section 5.1: the second client with the same inner address is told why, the first one's
 // traffic goes on, and the second may come when the first has gone. The first one itself comes back at once.
 func TestHeldAddress(t *testing.T) {
