@@ -156,7 +156,7 @@ func (in *Inbound) expand(b []byte, at, end int) (out []byte, from, to int, next
 		n, next, err = in.rcv.Decompress(in.e.codec, room[expandHead:], src)
 	}
 	if err != nil {
-		in.chunks.shrink(len(room))
+		// Its room is not given back: what a batch costs to decompress is bounded by its memory, whatever comes of it.
 		in.n[InCompression]++
 		return nil, 0, 0, 0, false
 	}

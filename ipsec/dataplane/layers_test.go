@@ -6,6 +6,7 @@ package dataplane
 
 import (
 	"bytes"
+	"compress/flate"
 	"encoding/binary"
 	"net/netip"
 	"testing"
@@ -378,6 +379,58 @@ func TestT094Single(t *testing.T) {
 	}
 	if got := d.b.open(d.now, d.cross([]Datagram{{Buf: fine, N: len(fine), Proto: 108}}, true)); len(got) != 0 {
 		t.Error("IPComp without ESP was delivered")
+	}
+}
+
+// TestT094Flood: a peer that sends nothing but bombs has a batch decompress no more of them than its memory holds; the next batch is
+// served.
+func TestT094Flood(t *testing.T) {
+	d := newDuo(t, plain)
+	d.sa(108, sadb.Transport, 0x3000)
+	d.sa(50, sadb.Transport, 0x1000)
+	d.policy(host(plain.client.Addr()), host(plain.gateway.Addr()), tmpl(108, sadb.Transport, sadb.Use), tmpl(50, sadb.Transport, sadb.Require))
+	p := relength(packet(plain.client.Addr(), plain.gateway.Addr(), 17, append(udpOf(1, 2, 0), make([]byte, 1000)...)), 1000)
+	flow := sadb.Flow{Local: sadb.IP{Lo: 0xc0000201}, Remote: sadb.IP{Lo: 0xc6336402}, Proto: 17, LocalPort: 1, RemotePort: 2, Ports: sadb.HavePorts}
+	m, _ := d.a.db.Match(&flow)
+	var bundle sadb.Bundle
+	if m.Resolve(1, &flow, &bundle) != sadb.Sealed || bundle.N != 2 {
+		t.Fatal("no SAs")
+	}
+	var body bytes.Buffer
+	body.Write([]byte{17, 0, 0x30, 0})
+	w, err := flate.NewWriter(&body, flate.BestCompression)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Write(make([]byte, 1<<17)) // twice what a packet can have
+	w.Close()
+	sa := bundle.SAs[1]
+	var grams []Datagram
+	sa.BeginSeal(1)
+	for range 8 {
+		var run Datagram
+		for range 64 {
+			buf := make([]byte, 1024)
+			size, err := sa.Seal(buf, copy(buf[sa.Head():], body.Bytes()), 108)
+			if err != nil {
+				t.Fatal(err)
+			}
+			run.SegSize = size
+			run.Buf = append(run.Buf, buf[:size]...)
+		}
+		run.N = len(run.Buf)
+		grams = append(grams, run)
+	}
+	sa.EndSeal()
+	if got := d.b.open(d.now, d.cross(grams, true)); len(got) != 0 {
+		t.Errorf("%d bombs were delivered", len(got))
+	}
+	d.b.count(InCompression, 8*64)
+	if c := &d.b.in.chunks; c.at < maxChunks {
+		t.Errorf("a batch of bombs had %d chunks and could have gone on", c.at)
+	}
+	if got := d.b.open(d.now, d.cross(d.a.seal(d.now, p), true)); len(got) != 1 {
+		t.Error("the next batch is not served")
 	}
 }
 
