@@ -47,7 +47,7 @@ type pfkeyPath struct{ socket, dialect string }
 
 func (p *pfkeyPath) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&p.socket, "socket", defaultPFKey, "the PF_KEY socket's `PATH`")
-	cmd.Flags().StringVar(&p.dialect, "dialect", port.HostDialect().String(), "what the path speaks: `freebsd, netbsd or linux`")
+	cmd.Flags().StringVar(&p.dialect, "dialect", port.HostDialect().String(), "what the path speaks: `freebsd|netbsd|linux`")
 	_ = cmd.MarkFlagFilename("socket", "sock")
 }
 

@@ -61,7 +61,7 @@ The key of aes-ctr, aes-gcm-*, aes-gmac and chacha20-poly1305 ends with the four
 	}
 	o.flags(cmd)
 	f := cmd.Flags()
-	f.StringVarP(&o.mode, "mode", "m", "any", "`transport, tunnel or any`")
+	f.StringVarP(&o.mode, "mode", "m", "any", "`transport|tunnel|any`")
 	f.Uint32VarP(&o.reqid, "reqid", "u", 0, "the `NUMBER` by which a policy of level unique finds the SA")
 	f.IntVarP(&o.window, "replay", "r", 0, "the replay window in `PACKETS`; 0 is none")
 	f.StringVarP(&o.encrypt, "encrypt", "E", "", "the `ALGORITHM` of encryption: aes-cbc, aes-gcm-16, null …")
@@ -70,8 +70,8 @@ The key of aes-ctr, aes-gcm-*, aes-gmac and chacha20-poly1305 ends with the four
 	f.StringVar(&o.keyFile, "key-file", "-", "the `FILE` with the keys, private to its owner; - is standard input")
 	f.StringVar(&o.natt, "natt", "", "ESP in UDP, from and to these ports: `SPORT:DPORT`")
 	f.BoolVar(&o.nonIKE, "non-ike", false, "with --natt: behind the marker of drafts 00 and 01, on port 500")
-	f.StringVar(&o.oai, "oai", "", "the initiator's original `ADDRESS`; for transport mode through a NAT")
-	f.StringVar(&o.oar, "oar", "", "the responder's original `ADDRESS`; not in Linux's dialect")
+	f.StringVar(&o.oai, "oai", "", "the `ADDRESS` that SRC has behind its NAT; for transport mode")
+	f.StringVar(&o.oar, "oar", "", "the `ADDRESS` that DST has behind its NAT; not in Linux's dialect")
 	f.BoolVar(&o.esn, "esn", false, "extended sequence numbers; only in FreeBSD's dialect")
 	f.DurationVar(&o.hard, "hard", 0, "delete it after this `TIME`")
 	f.DurationVar(&o.soft, "soft", 0, "tell key daemons after this `TIME`")
@@ -210,7 +210,7 @@ func (o *addOptions) udp(d pfkey.Dialect, m *pfkey.Message) error {
 			continue
 		}
 		if oa.flag == "--oar" && d == pfkey.Linux {
-			return usagef("--oar: Linux has one original address, the peer's: give it as --oai")
+			return usagef("--oar: Linux has one original address, that of SRC: give it as --oai with the SA that comes in")
 		}
 		a, _, err := hostPair(oa.text, oa.text)
 		if err != nil {

@@ -44,7 +44,8 @@ func pfkeyPolicyAddCommand() *cobra.Command {
 		Use:   "add SRC DST UPPER [TYPE,CODE] -P in|out|fwd discard|none|ipsec REQUEST…",
 		Short: "Add a policy",
 		Long: `Says what happens to packets from SRC to DST, each an address or ADDRESS/LENGTH, and a [PORT] behind it; UPPER is any, tcp, udp, icmp, icmp6 or
-a number, and TYPE,CODE are of ICMP, where a code of 0 is any and 0,0 is all. A REQUEST is PROTOCOL/MODE/[SRC-DST]/LEVEL: esp, ah or ipcomp, transport or tunnel, the ends of a tunnel, and default, use,
+a number, and TYPE,CODE are of ICMP, where a code of 0 is any and 0,0 is all. A REQUEST is PROTOCOL/MODE/[SRC-DST]/LEVEL: esp, ah or
+ipcomp, transport or tunnel, the ends of a tunnel, and default, use,
 require, unique or unique:NUMBER. In Linux's dialect a tunnel that comes in is given a policy fwd too, as setkey does.`,
 		Example: `  natterjack pfkey policy add 10.1.0.0/16 10.2.0.0/16 any -P out ipsec esp/tunnel/192.0.2.1-192.0.2.2/require
   natterjack pfkey policy add 192.0.2.1 192.0.2.2[1701] udp -P out ipsec esp/transport//unique:7
