@@ -111,6 +111,7 @@ type keyed struct {
 
 	mu       sync.Mutex // protects the rest
 	conn     *port.Conn // nil: away
+	codec    pfkey.Codec
 	seq      uint32
 	waiting  map[uint32]chan *pfkey.Message
 	pairs    pairTable[*keyedPair]
@@ -181,14 +182,14 @@ func (k *keyed) connect() (*port.Conn, error) {
 		return nil, err
 	}
 	for _, kind := range []pfkey.SAType{pfkey.SATypeESP, pfkey.SATypeAH} {
-		m := &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeRegister, SAType: kind}, KMPrivate: conn.Codec().Private(pfkey.PrivateMoves | pfkey.PrivateFresh)}
+		m := &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeRegister, SAType: kind}, KMPrivate: conn.Codec().Private(pfkey.PrivateMoves | pfkey.PrivateFresh | pfkey.PrivateIdle)}
 		if _, err := conn.Request(ctx, m); err != nil {
 			conn.Close()
 			return nil, fmt.Errorf("REGISTER: %w", err)
 		}
 	}
 	k.mu.Lock()
-	k.conn = conn
+	k.conn, k.codec = conn, conn.Codec()
 	k.mu.Unlock()
 	return conn, nil
 }

@@ -279,18 +279,14 @@ func (k *keyed) delete(p *keyedPair, spi uint32, from, to netip.AddrPort) {
 	}
 }
 
-// count asks for what both SAs have counted. PF_KEY says when an SA was used first; when it was used last is taken to be when a
-// count was seen to have grown.
+// counted is what one SA has counted.
+type counted struct {
+	packets, octets uint64
+	last            time.Time // zero: it was not used, or is not there
+}
+
+// count asks for what both SAs have counted. A count is never less than it was.
 func (k *keyed) count(now time.Time, p *keyedPair) ike.Answer {
-	get := func(spi uint32, from, to netip.AddrPort) *pfkey.Lifetime {
-		m := &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeGet, SAType: satype(p.ah)}, SA: &pfkey.SA{SPI: spi},
-			Src: addressOf(from.Addr()), Dst: addressOf(to.Addr())}
-		if a, err := k.request(m); err == nil && a.LifetimeCurrent != nil {
-			wipeMessage(a)
-			return a.LifetimeCurrent
-		}
-		return &pfkey.Lifetime{}
-	}
 	k.mu.Lock()
 	at, outAt, sending, made := p.at, p.outAt, p.hasOut, p.spiOut != 0
 	u := p.last
@@ -298,19 +294,37 @@ func (k *keyed) count(now time.Time, p *keyedPair) ike.Answer {
 	if !made { // a reservation
 		return u
 	}
-	in, out := get(p.spiIn, at.Remote, at.Local), &pfkey.Lifetime{}
+	in, out := k.get(now, p.ah, p.spiIn, at.Remote, at.Local), counted{}
 	if sending {
-		out = get(p.spiOut, outAt.Local, outAt.Remote)
+		out = k.get(now, p.ah, p.spiOut, outAt.Local, outAt.Remote)
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	u = p.last
-	if uint64(in.Allocations) > u.PacketsIn {
-		u.PacketsIn, u.BytesIn, u.LastIn = uint64(in.Allocations), in.Bytes, now
+	if in.packets >= u.PacketsIn && !in.last.IsZero() {
+		u.PacketsIn, u.BytesIn, u.LastIn = in.packets, in.octets, in.last
 	}
-	if uint64(out.Allocations) > u.PacketsOut {
-		u.PacketsOut, u.BytesOut, u.LastOut = uint64(out.Allocations), out.Bytes, now
+	if out.packets >= u.PacketsOut && !out.last.IsZero() {
+		u.PacketsOut, u.BytesOut, u.LastOut = out.packets, out.octets, out.last
 	}
 	p.last = u
 	return u
+}
+
+func (k *keyed) get(now time.Time, ah bool, spi uint32, from, to netip.AddrPort) counted {
+	m := &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeGet, SAType: satype(ah)}, SA: &pfkey.SA{SPI: spi},
+		Src: addressOf(from.Addr()), Dst: addressOf(to.Addr())}
+	a, err := k.request(m)
+	if err != nil || a.LifetimeCurrent == nil {
+		return counted{}
+	}
+	wipeMessage(a)
+	c := counted{packets: uint64(a.LifetimeCurrent.Allocations), octets: a.LifetimeCurrent.Bytes}
+	k.mu.Lock()
+	codec := k.codec
+	k.mu.Unlock()
+	if idle, ok := codec.IdleSince(a.KMPrivate); ok {
+		c.last = now.Add(-idle)
+	}
+	return c
 }

@@ -90,15 +90,14 @@ func TestKeyedOrder(t *testing.T) {
 	}
 }
 
-// packet meets a policy that has no SA, and waits.
-func (s *service) packet(t *testing.T) sadb.Held {
-	t.Helper()
+// packet meets a policy that has no SA, and waits; for the server it is a while later.
+func (s *service) packet(after time.Duration) sadb.Held {
 	f := sadb.Flow{Local: sadb.IP{Lo: 10<<24 | 1<<16 | 1}, Remote: sadb.IP{Lo: 10<<24 | 2<<16 | 1}, Proto: 17}
 	m, _ := s.db.Match(&f)
 	held, _ := m.Hold(s.db.Clock(time.Now()), &f, make([]byte, 28))
 	for list := make([]sadb.Notice, 8); s.db.Pending(); {
 		for _, n := range list[:s.db.Notices(list)] {
-			s.hub.Do(func(now time.Time) []pfkey.Delivery { return s.keys.Notice(now, n) })
+			s.hub.Do(func(now time.Time) []pfkey.Delivery { return s.keys.Notice(now.Add(after), n) })
 		}
 	}
 	return held
@@ -119,9 +118,9 @@ func TestKeyedTrap(t *testing.T) {
 	if err := k.hold(trap); err != nil {
 		t.Fatal(err)
 	}
-	ask := func() {
+	ask := func(after time.Duration) {
 		t.Helper()
-		if held := s.packet(t); held != sadb.Kept {
+		if held := s.packet(after); held != sadb.Kept {
 			t.Fatalf("the packet: %v", held)
 		}
 		select {
@@ -133,7 +132,7 @@ func TestKeyedTrap(t *testing.T) {
 			t.Fatal("nobody was asked")
 		}
 	}
-	ask()
+	ask(0)
 	before := s.db.HeldDropped()
 	k.acquireFailed(trap.reqid)
 	for end := time.Now().Add(5 * time.Second); s.db.HeldDropped() == before; time.Sleep(time.Millisecond) {
@@ -141,7 +140,7 @@ func TestKeyedTrap(t *testing.T) {
 			t.Fatal("the failure changed nothing")
 		}
 	}
-	ask()
+	ask(time.Minute)
 	c := keyedPut(t, k, 7, 0, 0xc0000001, nil)
 	if c.Reqid != trap.reqid {
 		t.Errorf("the child has reqid %d, expected the trap's, %d", c.Reqid, trap.reqid)
@@ -155,7 +154,7 @@ func TestKeyedTrap(t *testing.T) {
 	s.hub.Close()
 	s = serve(t, path)
 	<-notices
-	ask()
+	ask(0)
 }
 
 // TestKeyedSelectors: what has words and what is refused by name.

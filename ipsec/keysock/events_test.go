@@ -313,3 +313,26 @@ func TestEndedBeforeItsNotice(t *testing.T) {
 		}
 	})
 }
+
+// TestIdle: who asked for it hears in the answer to GET when an SA was used last; of one that was not used nobody hears, nor others.
+func TestIdle(t *testing.T) {
+	w := newWorld(t, keysock.Config{})
+	c, other := w.client(pfkey.FreeBSD, true), w.client(pfkey.FreeBSD, true)
+	codec := pfkey.Codec{Dialect: pfkey.FreeBSD}
+	reg := header(pfkey.TypeRegister, pfkey.SATypeESP)
+	reg.KMPrivate = codec.Private(pfkey.PrivateIdle)
+	w.want(c, reg, pfkey.OK)
+	in := natted(add(0x1001, "192.0.2.2", "192.0.2.1"), 40000, 4500)
+	w.want(c, in, pfkey.OK)
+	if a := w.want(c, about(pfkey.TypeGet, in), pfkey.OK); a.KMPrivate != nil {
+		t.Errorf("of an SA that was not used: %v", a.KMPrivate)
+	}
+	w.sends(newPeer(t, in), "192.0.2.2:40000", "192.0.2.1:4500")
+	w.now = w.now.Add(1500 * time.Millisecond)
+	if idle, ok := codec.IdleSince(w.want(c, about(pfkey.TypeGet, in), pfkey.OK).KMPrivate); !ok || idle != 1500*time.Millisecond {
+		t.Errorf("used %v ago (%v), expected 1.5 s", idle, ok)
+	}
+	if a := w.want(other, about(pfkey.TypeGet, in), pfkey.OK); a.KMPrivate != nil {
+		t.Errorf("to another: %v", a.KMPrivate)
+	}
+}

@@ -196,6 +196,7 @@ func (s *Server) register(now time.Time, c *client, m *pfkey.Message) error {
 	if flags&pfkey.PrivateMoves != 0 {
 		s.db.SetFollow(c.owner, false)
 	}
+	c.idle = c.idle || flags&pfkey.PrivateIdle != 0
 	if flags&pfkey.PrivateFresh != 0 {
 		c.fresh = true
 		s.removeLeft(now)

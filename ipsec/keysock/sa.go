@@ -198,13 +198,19 @@ func (s *Server) followed(proto uint8, spi uint32, src, dst netip.Addr) (*entry,
 }
 
 // get is SADB_GET.
-func (s *Server) get(_ time.Time, c *client, m *pfkey.Message) error {
+func (s *Server) get(now time.Time, c *client, m *pfkey.Message) error {
 	v, err := s.found(c, m)
 	if err != nil {
 		return err
 	}
 	defer v.wipe()
-	s.send(func(d pfkey.Dialect, keys bool) *pfkey.Message { return v.message(d, m.Header, keys) }, toOne(c))
+	s.send(func(d pfkey.Dialect, keys bool) *pfkey.Message {
+		a := v.message(d, m.Header, keys)
+		if c.idle && !v.LastUsed.IsZero() {
+			a.KMPrivate = c.codec.PrivateSince(now.Sub(v.LastUsed))
+		}
+		return a
+	}, toOne(c))
 	return nil
 }
 

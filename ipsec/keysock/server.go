@@ -85,6 +85,7 @@ type client struct {
 	promisc    bool
 	larval     int  // reservations, bounded
 	fresh      bool // said pfkey.PrivateFresh
+	idle       bool // said pfkey.PrivateIdle
 	dump       *dump
 }
 

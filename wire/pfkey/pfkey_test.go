@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -324,6 +325,26 @@ func TestParseCopies(t *testing.T) {
 			if again, err := c.Append(nil, m); err != nil || !bytes.Equal(again, b) {
 				t.Errorf("%v %v: %x became %x (%v)", c, m.Type, b, again, err)
 			}
+		}
+	}
+}
+
+// TestPrivate: what an extension of ours says, and that others' say nothing.
+func TestPrivate(t *testing.T) {
+	c := Codec{Dialect: FreeBSD}
+	for _, idle := range []time.Duration{0, 1500 * time.Millisecond, 40 * 24 * time.Hour} {
+		if got, ok := c.IdleSince(c.PrivateSince(idle)); !ok || got != idle {
+			t.Errorf("%v, %v, expected %v", got, ok, idle)
+		}
+	}
+	if got, ok := c.IdleSince(c.PrivateSince(-time.Second)); !ok || got != 0 {
+		t.Errorf("of a clock that was put back: %v, %v", got, ok)
+	}
+	foreign := c.PrivateSince(time.Second)
+	foreign.Data[4] ^= 1
+	for _, o := range []*Opaque{nil, {}, foreign, c.Private(PrivateMoves)} {
+		if got, ok := c.IdleSince(o); ok {
+			t.Errorf("%v says %v", o, got)
 		}
 	}
 }

@@ -1,14 +1,19 @@
 // Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
 
-// The private part of a REGISTER: SADB_X_EXT_KMPRIVATE, which every dialect numbers 17 and no kernel reads, with this inside:
+// The private part of a REGISTER, and of the answers to GET for who asked for it: SADB_X_EXT_KMPRIVATE, which every dialect numbers 17
+// and no kernel reads, with this inside:
 //
-//	u16 len = 3 | u16 type = 17 | u32 reserved = 0 | "NATTERJK" | u32 flags (host order) | u32 reserved = 0
+//	u16 len = 3 | u16 type = 17 | u32 reserved = 0 | "NATTERJK" | u32 flags (host order) | u32 idle (host order)
 //
-// It says what a key daemon that knows this server wants of it. Whatever else is in the extension is ignored.
+// It says what a key daemon that knows this server wants of it, and idle, in an answer to GET, how many milliseconds ago the SA was
+// used last. Whatever else is in the extension is ignored.
 
 package pfkey
 
-import "bytes"
+import (
+	"bytes"
+	"time"
+)
 
 const (
 	// PrivateMoves: the client moves its SAs itself (UPDATE with NEW_ADDRESS, MIGRATE), and the engine must not let them follow an
@@ -17,6 +22,8 @@ const (
 	// PrivateFresh: the client is a key daemon that starts with nothing. What clients that said the same have left behind when they
 	// ended (a crash) is removed now, and not when they ended: until then it protects what it protected.
 	PrivateFresh uint32 = 1 << 1
+	// PrivateIdle: answers to GET say when the SA was used last, for an SA that was. PF_KEY itself says when it was used first.
+	PrivateIdle uint32 = 1 << 2
 
 	privateMagic = "NATTERJK"
 	privateLen   = 20 // behind the extension's header
@@ -28,6 +35,21 @@ func (c Codec) Private(flags uint32) *Opaque {
 	copy(b[4:], privateMagic)
 	c.order().PutUint32(b[12:], flags)
 	return &Opaque{Data: b}
+}
+
+// PrivateSince makes the extension of an answer to GET.
+func (c Codec) PrivateSince(idle time.Duration) *Opaque {
+	o := c.Private(PrivateIdle)
+	c.order().PutUint32(o.Data[16:], uint32(min(max(0, idle.Milliseconds()), 1<<32-1)))
+	return o
+}
+
+// IdleSince reads it; false: the answer does not say.
+func (c Codec) IdleSince(o *Opaque) (time.Duration, bool) {
+	if c.PrivateFlags(o)&PrivateIdle == 0 {
+		return 0, false
+	}
+	return time.Duration(c.order().Uint32(o.Data[16:])) * time.Millisecond, true
 }
 
 // PrivateFlags reads it; zero where the extension is absent or another's.
