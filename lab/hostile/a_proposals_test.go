@@ -88,6 +88,27 @@ func TestT011_Proposals(t *testing.T) {
 	}
 }
 
+// TestT012_ReservedSPIs: a child of IKE_AUTH with an SPI that nothing may have (RFC 4303, Section 2.1) is none, and the IKE SA ends as
+// with everything that makes no sense there.
+func TestT012_ReservedSPIs(t *testing.T) {
+	w := Open(t, Options{NoPings: true})
+	children := w.D.Stats().Children
+	for _, last := range []byte{0, 1, 255} {
+		p := w.Peer(func(c *bogus.Config) {
+			c.ESPProposals = []bogus.Proposal{{Num: 1, Proto: bogus.ProtoESP, SPI: []byte{0, 0, 0, last}, Transforms: []bogus.Transform{transform(1, 20, 128), transform(5, 0, 0)}}}
+		})
+		err := p.Connect()
+		var refused *bogus.Refused
+		if !asRefused(err, &refused) || refused.Notify != bogus.InvalidSyntax {
+			t.Errorf("SPI %d: %v, expected INVALID_SYNTAX", last, err)
+		}
+		w.Leave(p)
+	}
+	if n := w.D.Stats().Children; n != children {
+		t.Errorf("%d children, %d before", n, children)
+	}
+}
+
 // mayFit: the offer has a usable proposal with something in it that is to be ignored, or may be.
 func mayFit(name string) bool {
 	switch name {

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/natterjack/natterjack/crypt/suite"
 	"github.com/natterjack/natterjack/ike"
@@ -294,6 +295,27 @@ func TestRekeyOfAnotherKind(t *testing.T) {
 				t.Errorf("a delete of the other protocol: %d children", len(b.SAs()))
 			}
 		})
+	}
+}
+
+// All SAs of a child have one reqid, whoever rekeys it: policies, traps and the ports of clients go by it.
+func TestRekeyKeepsReqid(t *testing.T) {
+	w, a, b := transportCast(t, false, "mode=tunnel")
+	for _, h := range []*simnet.Host{a, b} {
+		h.Do(ike.Rekey{ChildID: h.SAs()[len(h.SAs())-1].ChildID})
+		w.Settle()
+		for _, o := range []*simnet.Host{a, b} {
+			list := o.SAs()
+			if len(list) < 2 {
+				t.Fatalf("%s has %d SAs", o, len(list))
+			}
+			for _, sa := range list {
+				if sa.Reqid != list[0].Reqid {
+					t.Errorf("%s: reqid %d after %d", o, sa.Reqid, list[0].Reqid)
+				}
+			}
+		}
+		w.Run(10 * time.Second) // what was replaced goes
 	}
 }
 
