@@ -244,6 +244,30 @@ func TestTransportGoesFirst(t *testing.T) {
 	}
 }
 
+// Whatever networks are configured, what is offered for transport mode is the two hosts.
+func TestTransportOffersTheHosts(t *testing.T) {
+	_, a, b := transportCast(t, false, "mode=transport")
+	all := ike.Selector{From: netip.IPv4Unspecified(), To: netip.AddrFrom4([4]byte{255, 255, 255, 255}), PortTo: 65535}
+	conf := a.Conns[0].Children[1]
+	conf.LocalTS, conf.RemoteTS = []ike.Selector{all}, []ike.Selector{all}
+	a.Do(ike.Initiate{Child: conf})
+	list := a.Forge(b, false).Answers()
+	if len(list) != 1 {
+		t.Fatalf("%d requests", len(list))
+	}
+	for _, p := range list[0].Payloads {
+		if ts, ok := p.(*ikev2msg.TS); ok {
+			want := b.Addrs[0]
+			if ts.Initiator {
+				want = a.Addrs[0]
+			}
+			if len(ts.Selectors) != 1 || ts.Selectors[0].AddrFrom != want || ts.Selectors[0].AddrUpTo != want {
+				t.Errorf("offered %v, expected %s", ts.Selectors, want)
+			}
+		}
+	}
+}
+
 // A rekey does not change what a child is, and a name is of one protocol.
 func TestRekeyOfAnotherKind(t *testing.T) {
 	us, them := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.2")
