@@ -35,7 +35,7 @@ var dropNames = [...]struct {
 	{"out-bundle", dataplane.OutBundle}, {"in-no-port", dataplane.InNoPort}, {"in-compression", dataplane.InCompression},
 	{"in-not-esp", dataplane.InNotESP}, {"in-short", dataplane.InShort}, {"in-unknown-spi", dataplane.InUnknownSPI},
 	{"in-replay", dataplane.InReplay}, {"in-icv", dataplane.InICV}, {"in-expired", dataplane.InExpired},
-	{"in-padding", dataplane.InPadding}, {"in-next-header", dataplane.InNextHeader}, {"in-malformed", dataplane.InMalformed},
+	{"in-padding", dataplane.InPadding}, {"in-next-header", dataplane.InNextHeader}, {"in-malformed", dataplane.InMalformed}, {"in-depth", dataplane.InDepth},
 	{"in-truncated", dataplane.InTruncated}, {"in-selectors", dataplane.InSelectors},
 	{"in-fragment-ports", dataplane.InFragmentPorts}, {"in-ecn", dataplane.InECN}, {"in-no-room", dataplane.InNoRoom},
 }

@@ -108,10 +108,12 @@ func (r *reader) take(now time.Time, n int) {
 		encap = natt.Raw
 	case kindAH:
 		encap, proto = natt.Raw, sadb.ProtoAH
+	case kindIPComp:
+		encap, proto = natt.Raw, sadb.ProtoIPComp
 	}
 	for i := range n {
 		m := &r.msgs[i]
-		r.grams[i] = dataplane.Datagram{Buf: m.Buf, N: m.N, Remote: m.Remote, Local: m.Local, TOS: m.TOS, SegSize: m.SegSize, Encap: encap, Proto: proto}
+		r.grams[i] = dataplane.Datagram{Buf: m.Buf, N: m.N, Remote: m.Remote, Local: m.Local, TOS: m.TOS, SegSize: m.SegSize, Encap: encap, Proto: proto, Ident: m.Ident}
 	}
 	got := r.in.Open(now, r.grams[:n])
 	if len(got.Packets) > 0 {

@@ -37,6 +37,7 @@ const (
 	kindNATT             // port 4500: IKE behind the marker, ESP bare
 	kindESP              // IP protocol 50
 	kindAH               // IP protocol 51: whole IP packets
+	kindIPComp           // IP protocol 108
 	numKinds
 )
 
@@ -147,6 +148,9 @@ func (s *sockets) openRaw(a netip.Addr) {
 	if conn, err := rawesp.Open(conf); err == nil {
 		s.add(conn, kindESP, "esp")
 	}
+	if conn, err := udp.OpenRaw(conf, sadb.ProtoIPComp); err == nil { // for bundles of PF_KEY; IKE's IPComp is inside of ESP or AH
+		s.add(conn, kindIPComp, "ipcomp")
+	}
 	// AH covers the IP header (RFC 4302, Section 3.3.3): whole packets go both ways.
 	conf.Header, conf.NoDF = true, true
 	if conn, err := udp.OpenRaw(conf, sadb.ProtoAH); err == nil {
@@ -172,7 +176,7 @@ func unspecified(a netip.Addr) netip.Addr {
 func (s *sockets) add(conn *udp.Conn, k kind, what string) {
 	local := conn.LocalAddr()
 	name := fmt.Sprintf("%s%d %s", what, 4+2*family(local.Addr()), local)
-	if k == kindESP || k == kindAH {
+	if k >= kindESP {
 		name = fmt.Sprintf("%s%d %s", what, 4+2*family(local.Addr()), local.Addr())
 	}
 	sk := &socket{conn: conn, kind: k, name: name, out: make(chan outgoing, maxQueuedSends)}
@@ -299,8 +303,10 @@ func (s *sockets) sendESP(g *dataplane.Datagram) {
 // kindFor is the socket that a packet of the engine leaves by.
 func kindFor(g *dataplane.Datagram) kind {
 	switch {
-	case g.Proto == sadb.ProtoAH:
+	case g.Proto == sadb.ProtoAH || g.Whole:
 		return kindAH
+	case g.Proto == sadb.ProtoIPComp:
+		return kindIPComp
 	case g.Raw():
 		return kindESP
 	}

@@ -74,7 +74,11 @@ type sink interface {
 func (e *Engine) sinkOf(d *dataplane.Datagram) sink {
 	f := family(d.Remote.Addr())
 	if d.Raw() {
-		if conn := e.raw[f][rawOf(d.Proto)]; conn != nil {
+		kind := rawOf(d.Proto)
+		if d.Whole {
+			kind = rawAH // which sends whole packets
+		}
+		if conn := e.raw[f][kind]; conn != nil {
 			return conn
 		}
 		return nil

@@ -162,7 +162,8 @@ func keyPolicy(e *sadb.SPDInfo, all []sadb.SPDInfo) (k host.KeyPolicy, ok bool) 
 	case sadb.Protect:
 		k.Action, k.Outbound, k.Optional = firewall.Protect, e.Dir == sadb.Out, true
 		for _, t := range e.Templates {
-			if t.Level != sadb.Use {
+			// RFC 3173, Section 2.2: what IPComp does not make shorter goes without.
+			if t.Level != sadb.Use && (t.Proto != sadb.ProtoIPComp || t.Mode != sadb.Transport) {
 				k.Optional = false
 			}
 			if t.Mode == sadb.Tunnel {

@@ -169,7 +169,7 @@ func (i *inbound) begin() { i.grams = i.grams[:0] }
 
 // add appends a message; d says what kind of port it came by.
 func (i *inbound) add(m *udp.Message, d dataplane.Datagram) {
-	d.Buf, d.N, d.Remote, d.Local, d.TOS, d.SegSize = m.Buf, m.N, m.Remote, m.Local, m.TOS, m.SegSize
+	d.Buf, d.N, d.Remote, d.Local, d.TOS, d.SegSize, d.Ident = m.Buf, m.N, m.Remote, m.Local, m.TOS, m.SegSize, m.Ident
 	i.grams = append(i.grams, d)
 }
 

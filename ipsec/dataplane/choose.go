@@ -94,7 +94,7 @@ func (o *Outbound) group() *group {
 	return o.begun()
 }
 
-// begun begins a group with the bundle in hand; nil: its order is not served.
+// begun begins a group with the bundle in hand; nil: it is not served.
 func (o *Outbound) begun() *group {
 	sas := &o.bundle
 	if !served(sas) {
@@ -107,10 +107,11 @@ func (o *Outbound) begun() *group {
 	o.nGroup++
 	mtu := out.PathMTU(o.now)
 	*g = group{sas: *sas, out: out, pair: sas.SAs[0].Pair(), ep: ep, marker: ep.Encap.Overhead(), first: noItem, last: noItem,
-		movable: isMovable(sas.SAs[0].Pair(), &ep), tunnel: sas.Modes[0] != sadb.Transport, layered: layered(sas),
-		most: o.e.most(sas, &ep, mtu), holed: o.e.most(sas, &ep, holeMTU)}
+		bottom: sas.SAs[0].Endpoint(), movable: isMovable(sas.SAs[0].Pair(), &ep), tunnel: sas.Modes[0] != sadb.Transport,
+		flat: levelOf(sas, sas.N-1) < 0, layered: layered(sas),
+		most: o.e.most(sas, o.now, mtu), holed: o.e.most(sas, o.now, holeMTU)}
 	if mtu <= holeMTU {
-		g.holed = o.e.most(sas, &ep, sadb.FloorV4)
+		g.holed = o.e.most(sas, o.now, sadb.FloorV4)
 	}
 	return g
 }

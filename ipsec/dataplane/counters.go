@@ -30,7 +30,7 @@ const (
 	OutFragment                     // dropped: a fragment, in transport mode (RFC 4303, Section 3.3.4)
 	OutOptions                      // dropped: IPv4 options or IPv6 extension headers, which transport mode cannot carry here
 	OutNoPort                       // dropped: to a client behind a NAT that cannot be told from others, or is gone
-	OutBundle                       // dropped: a bundle of SAs in an order that is not served
+	OutBundle                       // dropped: a bundle of SAs that cannot be: see served
 	OutNoRoom                       // dropped: more than one batch can carry
 
 	InOpened        // inner packets delivered
@@ -47,7 +47,8 @@ const (
 	InICV           // dropped: not authentic
 	InExpired       // dropped: the SA has reached a hard limit
 	InPadding       // dropped: padding that is not 1, 2, 3, …, or longer than the packet
-	InNextHeader    // dropped: a next header that the SA's mode does not have, or a layer inside of itself
+	InNextHeader    // dropped: a next header that the SA's mode does not have, or a layer where none can be
+	InDepth         // dropped: more layers than a policy can have
 	InMalformed     // dropped: no IP packet, or one that must not be forwarded
 	InTruncated     // dropped: the inner length says more than there is
 	InSelectors     // dropped: outside of its SA's selectors (RFC 4301, Section 5.2)

@@ -46,8 +46,12 @@ type Datagram struct {
 	Encap natt.Mode
 	// Rules are by whose rules the port tells IKE and ESP apart; ours, if zero. Inbound only.
 	Rules natt.Rules
-	// Proto is the IP protocol with natt.Raw: ESP (zero means it too) or AH.
+	// Proto is the IP protocol with natt.Raw: ESP (zero means it too), AH or IPComp.
 	Proto uint8
+	// Whole: Buf is the whole IP packet, though Proto is not AH. Outbound only: AH inside has covered the header's identification.
+	Whole bool
+	// Ident is the identification of the IPv4 header that a packet with natt.Raw arrived with, for AH inside of it. Inbound only.
+	Ident uint16
 	// Fragment lets the datagram be fragmented on its way. Only for an inner IPv6 packet of at most 1280 octets that
 	// does not fit the path: nobody may be told to send smaller ones (RFC 2473, Section 7.1).
 	Fragment bool

@@ -49,11 +49,14 @@ type Inbound struct {
 	now     int64
 	rcv     *sadb.Receiver // the inbound half that is taken
 	arrival sadb.Arrival
+	within  sadb.Arrival // of every layer but the outermost
 	encap   natt.Mode
 	rules   natt.Rules
 	tos     uint8
+	ident   uint16 // of the outermost header
 	in      inner
 	chain   chain
+	level   level
 	fix     fix
 	quote   quote
 
@@ -67,7 +70,7 @@ type Inbound struct {
 }
 
 // NewInbound makes the inbound half for one goroutine.
-func (e *Engine) NewInbound() *Inbound { return &Inbound{e: e} }
+func (e *Engine) NewInbound() *Inbound { return &Inbound{e: e, within: sadb.Arrival{Raw: true}} }
 
 // Open takes a batch as port/udp.Conn.ReadBatch fills it on a socket that has a mode, or what a raw socket delivered. It
 // tells keepalives, IKE and ESP apart and opens ESP in place.
@@ -95,7 +98,7 @@ func (in *Inbound) Open(now time.Time, msgs []Datagram) *Received {
 // RFC 4303, Section 3.4.1: a fragment is not given to ESP: sockets deliver whole datagrams, and half of one is not authentic.
 func (in *Inbound) message(m *Datagram) {
 	in.arrival = sadb.Arrival{From: m.Remote, To: m.Local, Raw: m.Raw()}
-	in.encap, in.rules, in.tos, in.fix.sa = m.Encap, m.Rules, m.TOS, nil
+	in.encap, in.rules, in.tos, in.ident, in.fix.sa = m.Encap, m.Rules, m.TOS, m.Ident, nil
 	seg := m.N
 	if m.SegSize > 0 {
 		seg = min(m.SegSize, m.N)
@@ -118,6 +121,9 @@ func (in *Inbound) raw(b []byte, proto uint8) {
 		in.esp(b)
 	case protoAH:
 		in.ah(b)
+	case protoIPComp:
+		in.begin()
+		in.unwrap(b, 0, len(b), protoIPComp)
 	default:
 		in.n[InNotESP]++
 	}
@@ -159,6 +165,9 @@ func (in *Inbound) take(r *sadb.Receiver) {
 // find takes the SA of a packet; false: there is none. RFC 4303, Section 3.4.2: the packet MUST be discarded. Nothing is answered (HOSTILE
 // T-081).
 func (in *Inbound) find(proto uint8, spi uint32) bool {
+	if in.chain.n > 0 {
+		return in.findInner(proto, spi)
+	}
 	if in.rcv != nil && in.rcv.SPI() == spi && in.rcv.Proto() == proto {
 		return true
 	}
@@ -173,7 +182,7 @@ func (in *Inbound) find(proto uint8, spi uint32) bool {
 
 // esp opens one ESP packet that came from outside.
 func (in *Inbound) esp(b []byte) {
-	in.chain.begin()
+	in.begin()
 	in.unwrap(b, 0, len(b), protoESP)
 }
 
@@ -193,26 +202,13 @@ func reason(err error) Counter {
 	return InICV
 }
 
-// tunnel checks the packet of an SA in tunnel mode, b[at:end], and delivers it.
-func (in *Inbound) tunnel(b []byte, at, end int, v6 bool) {
+// tunnel delivers the packet of an SA in tunnel mode, b[at:end], which parse has seen.
+func (in *Inbound) tunnel(b []byte, at, end int) {
 	i := &in.in
-	switch parse(b[at:end], false, i) {
-	case malformed:
-		in.n[InMalformed]++
-		return
-	case truncated:
-		in.n[InTruncated]++
+	if !in.allowed() {
 		return
 	}
-	if i.flow.V6 != v6 {
-		in.n[InMalformed]++
-		return
-	}
-	if !in.allowed(true) {
-		return
-	}
-	sa := in.chain.sas[0]
-	tos, ok := innerTOS(i.tos, in.tos, sa)
+	tos, ok := innerTOS(i.tos, in.tos, in.chain.last())
 	if !ok {
 		in.n[InECN]++
 		return
@@ -224,14 +220,17 @@ func (in *Inbound) tunnel(b []byte, at, end int, v6 bool) {
 	if tos != i.tos {
 		setTOS(p, tos)
 	}
+	if f := &i.flow; f.Proto == protoICMP || f.Proto == protoICMPv6 {
+		in.told(p)
+	}
 	in.clampMSS(p, 0)
 	in.deliver(b, at)
 }
 
 // allowed: RFC 4301, Section 5.2, step 4: the packet must match the selectors of the SA it came by, or the policy whose SAs they
 // are; otherwise it MUST be discarded.
-func (in *Inbound) allowed(tunnel bool) bool {
-	switch ok, hidden := in.covers(&in.in.flow, tunnel); {
+func (in *Inbound) allowed() bool {
+	switch ok, hidden := in.covers(&in.in.flow); {
 	case hidden:
 		in.n[InFragmentPorts]++
 		return false
@@ -243,11 +242,11 @@ func (in *Inbound) allowed(tunnel bool) bool {
 }
 
 // covers reports whether a packet of a flow may come by the SAs in hand.
-func (in *Inbound) covers(f *sadb.Flow, tunnel bool) (ok, hidden bool) {
+func (in *Inbound) covers(f *sadb.Flow) (ok, hidden bool) {
 	if pair := in.chain.pair; pair != nil {
 		return pair.Contains(f)
 	}
-	v := in.e.db.CheckInner(in.now, f, in.chain.list(), tunnel)
+	v := in.judge(f)
 	return v == sadb.Accepted, v == sadb.PortsHidden
 }
 

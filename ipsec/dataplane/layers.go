@@ -1,8 +1,11 @@
 // Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
 
-// What may lie in what: RFC 4301, Section 5.2, the loop over the headers of a packet that was received. From outside to inside AH, ESP,
-// IPComp, each once and in this order, then an IP packet (tunnel mode) or an upper layer (transport mode); so nothing is opened
-// in itself (HOSTILE T-092), and what is opened costs at most two ICVs and one decompression. All of it is the peer's.
+// Layer by layer, from outside to inside: RFC 4301, Section 5.2, the loop over the headers of a packet that was received; RFC 4303, RFC
+// 4302 and RFC 3173 in it. A layer is opened if an SA of this host is named there; at most maxLayers are, none by an SA that has opened
+// one of them already, and each decompresses to one packet at most. All of it is the peer's.
+//
+// What is in UDP inside of a tunnel is a datagram like any other, though it be to the port of ESP in UDP: it is delivered, if the policy of
+// datagrams lets it, and this host's socket receives it as if it had come from outside; its ESP then has to satisfy a policy alone.
 
 package dataplane
 
@@ -16,99 +19,50 @@ import (
 	"github.com/natterjack/natterjack/ipsec/sadb"
 )
 
-const (
-	// maxLayers: AH, ESP, IPComp.
-	maxLayers = 3
-	// expandHead is the octets in front of what was decompressed: a device's headroom.
-	expandHead = Headroom
-)
+// expandHead is the octets in front of what was decompressed: a device's headroom and an IP header.
+const expandHead = Headroom + maxLevelHead
 
-// chain is the SAs that a packet came by, the outermost first.
-type chain struct {
-	n    int
-	sas  [maxLayers]*sadb.Receiver
-	pair *sadb.Pair // whose SA it is; nil: single SAs
-	in   uint8      // the protocol of the innermost
-}
-
-func (c *chain) begin() { c.n, c.pair, c.in = 0, nil, 0 }
-
-func (c *chain) list() []*sadb.Receiver { return c.sas[:c.n] }
-
-// rank is the order of the layers; zero: it is none.
-func rank(proto uint8) int {
-	switch proto {
-	case protoAH:
-		return 1
-	case protoESP:
-		return 2
-	case protoIPComp:
-		return 3
-	}
-	return 0
-}
-
-// fits reports whether a layer of proto may be inside of what was opened.
-func (c *chain) fits(proto uint8) bool {
-	return rank(proto) > rank(c.in) && (proto != protoIPComp || c.n > 0)
-}
-
-// push adds an SA. A pair's packet has one, and IPComp of the pair's own; single SAs and pairs do not mix.
-func (c *chain) push(r *sadb.Receiver, proto uint8) bool {
-	pair := r.Pair()
-	if c.n > 0 && (pair != nil || c.pair != nil) {
-		return false
-	}
-	c.sas[c.n], c.pair, c.in = r, pair, proto
-	c.n++
-	return true
-}
-
-// modes says what the chain may carry: IP packets, the payloads of others. A pair's mode is known; of single SAs the policy has the
-// last word (sadb.DB.CheckInner), since the SA of the tunnel may be one of compression that was not used.
-func (c *chain) modes() (tunnel, transport bool) {
-	if c.n == 0 {
-		return false, false
-	}
-	m := c.sas[c.n-1].Mode()
-	return m != sadb.Transport || c.pair == nil && c.in != protoIPComp, m != sadb.Tunnel
+// protected reports whether an SA opens a protocol.
+func protected(proto uint8) bool {
+	return proto == protoESP || proto == protoAH || proto == protoIPComp
 }
 
 // unwrap opens b[at:end], which is of protocol proto, as far as it goes, and delivers what is inside.
 func (in *Inbound) unwrap(b []byte, at, end int, proto uint8) {
-	for rank(proto) > 0 {
-		if !in.chain.fits(proto) {
+	for ok := true; ok; {
+		switch {
+		case in.chain.pair != nil && (proto == protoESP || proto == protoAH): // of a pair's packet there is one layer, and IPComp of its own
 			in.n[InNextHeader]++
 			return
-		}
-		var ok bool
-		switch proto {
-		case protoESP:
+		case in.chain.n == maxLayers && protected(proto):
+			in.n[InDepth]++
+			return
+		case proto == protoESP:
 			at, end, proto, ok = in.openESP(b, at, end)
-		case protoIPComp:
+		case proto == protoIPComp:
 			b, at, end, proto, ok = in.expand(b, at, end)
-		default: // AH in front of a payload was taken by ah
-			in.n[InNextHeader]++
-			return
-		}
-		if !ok {
+		case proto == protoAH:
+			b, at, end, proto, ok = in.openAH(b, at, end)
+		case proto == protoIPv4 || proto == protoIPv6:
+			at, end, proto, ok = in.inside(b, at, end, proto == protoIPv6)
+		default:
+			in.payload(b, at, end, proto)
 			return
 		}
 	}
-	tunnel, transport := in.chain.modes()
+}
+
+// payload delivers what transport mode carries.
+func (in *Inbound) payload(b []byte, at, end int, proto uint8) {
 	switch {
 	case proto == esp.NextHeaderNone: // RFC 4303, Section 2.6: a dummy MUST be discarded without an error
 		in.n[InDummies]++
-	case proto == protoIPv4 || proto == protoIPv6:
-		if !tunnel {
-			in.n[InNextHeader]++
-			return
-		}
-		in.tunnel(b, at, end, proto == protoIPv6)
-	case transport:
-		in.transport(b, at, end, proto)
-	default:
+	case in.chain.last().Mode() == sadb.Tunnel:
 		in.n[InNextHeader]++
+	case in.level.nested:
+		in.nestedPayload(b, at, end, proto)
+	default:
+		in.transport(b, at, end, proto)
 	}
 }
 
@@ -121,29 +75,25 @@ func (in *Inbound) openESP(b []byte, at, end int) (from, to int, next uint8, ok 
 	if !in.find(protoESP, binary.BigEndian.Uint32(b[at:])) {
 		return 0, 0, 0, false
 	}
-	o, err := in.rcv.Open(b[at:end], &in.arrival)
+	o, err := in.rcv.Open(b[at:end], in.arrived())
 	if err != nil {
 		in.n[reason(err)]++
 		return 0, 0, 0, false
 	}
-	if !in.chain.push(in.rcv, protoESP) {
-		in.n[InSelectors]++
-		return 0, 0, 0, false
-	}
+	in.push(in.rcv)
 	at += in.rcv.Head()
 	return at, at + len(o.Payload), o.Next, true
 }
 
-// expand decompresses into memory of the batch. RFC 3173, Section 3: a CPI that nobody agreed on is dropped.
+// expand decompresses into memory of the batch. RFC 3173, Section 3: a CPI that nobody agreed on is dropped, before anything is spent on it.
 func (in *Inbound) expand(b []byte, at, end int) (out []byte, from, to int, next uint8, ok bool) {
-	cpi, known := ipcomp.CPI(b[at:end])
 	src := b[at:end]
-	var room []byte
-	if known {
-		if known = in.agreed(cpi); known {
-			room = in.chunks.take(expandHead + maxPacket)
-		}
+	cpi, known := ipcomp.CPI(src)
+	if !known || !in.agreed(cpi) {
+		in.n[InCompression]++
+		return nil, 0, 0, 0, false
 	}
+	room := in.chunks.take(expandHead + maxPacket)
 	if room == nil {
 		in.n[InCompression]++
 		return nil, 0, 0, 0, false
@@ -161,23 +111,66 @@ func (in *Inbound) expand(b []byte, at, end int) (out []byte, from, to int, next
 		return nil, 0, 0, 0, false
 	}
 	in.chunks.shrink(maxPacket - n)
-	in.chain.in = protoIPComp
+	if in.chain.pair == nil {
+		in.push(in.rcv)
+	}
 	return room[: expandHead+n : expandHead+n], expandHead, expandHead + n, next, true
 }
 
-// agreed finds the association of a CPI: the pair's own, or a single SA, which is taken.
+// agreed finds the association of a CPI: the pair's own, or a single SA, which is taken. One that comes by itself is anybody's: not even
+// decompressed unless it comes from where the SA's peer is.
 func (in *Inbound) agreed(cpi uint16) bool {
 	if pair := in.chain.pair; pair != nil {
 		own, _ := pair.CPI()
 		return own != 0 && cpi == own
 	}
-	return in.find(protoIPComp, uint32(cpi)) && in.chain.push(in.rcv, protoIPComp)
+	if !in.find(protoIPComp, uint32(cpi)) {
+		return false
+	}
+	src, _ := in.ends()
+	return in.chain.n > 0 || in.rcv.ComesFrom(src)
 }
 
-// ah verifies a whole IP packet with AH in it. The addresses of its header, which are authentic then, are where it came from.
+// openAH verifies AH inside of another layer. It covers the IP header, which is put together again in front of it. In UDP it could not have
+// been right before either: AH does not pass a NAT.
+func (in *Inbound) openAH(b []byte, at, end int) (out []byte, from, to int, next uint8, ok bool) {
+	if !in.arrival.Raw && !in.level.nested {
+		in.n[InNextHeader]++
+		return nil, 0, 0, 0, false
+	}
+	p, start := in.settle(b, at, end, protoAH)
+	if p == nil {
+		in.n[InNoRoom]++
+		return nil, 0, 0, 0, false
+	}
+	n, next, ok := in.verify(p[start:])
+	return p, len(p) - n, len(p), next, ok
+}
+
+// verify opens AH in a whole IP packet and returns the length of what is behind it.
+func (in *Inbound) verify(pkt []byte) (n int, next uint8, ok bool) {
+	spi, _, found := ah.SPI(pkt)
+	if !found {
+		in.n[InShort]++
+		return 0, 0, false
+	}
+	if !in.find(protoAH, spi) {
+		return 0, 0, false
+	}
+	o, err := in.rcv.OpenAH(pkt, in.arrived())
+	if err != nil {
+		in.n[reason(err)]++
+		return 0, 0, false
+	}
+	in.push(in.rcv)
+	return len(o.Payload), o.Next, true
+}
+
+// ah verifies a whole IP packet with AH in it that came from outside. The addresses of its header, which are authentic then, are where it came
+// from.
 func (in *Inbound) ah(b []byte) {
-	in.chain.begin()
-	spi, _, ok := ah.SPI(b)
+	in.begin()
+	_, at, ok := ah.SPI(b)
 	if !ok {
 		in.n[InShort]++
 		return
@@ -185,23 +178,11 @@ func (in *Inbound) ah(b []byte) {
 	src, dst, tos := addressesOf(b)
 	in.arrival.From, in.arrival.To = netip.AddrPortFrom(src, 0), netip.AddrPortFrom(dst, 0)
 	in.tos, in.fix.sa = tos, nil
-	if in.rcv != nil { // of another destination, perhaps
-		in.take(nil)
+	in.level.is(src, dst, b[:at])
+	in.take(nil) // it is of another destination, perhaps
+	if n, next, ok := in.verify(b); ok {
+		in.unwrap(b, len(b)-n, len(b), next)
 	}
-	if !in.find(protoAH, spi) {
-		return
-	}
-	o, err := in.rcv.OpenAH(b, &in.arrival)
-	if err != nil {
-		in.n[reason(err)]++
-		return
-	}
-	if !in.chain.push(in.rcv, protoAH) {
-		in.n[InSelectors]++
-		return
-	}
-	at := len(b) - len(o.Payload)
-	in.unwrap(b, at, len(b), o.Next)
 }
 
 // addressesOf reads the header of a packet in which ah.SPI has found AH.

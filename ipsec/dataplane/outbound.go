@@ -44,8 +44,9 @@ type item struct {
 	body     int   // where what is protected begins
 	proto    uint8 // what that is: the next header
 	tos      uint8
-	split    bool // fragment it first
-	fragment bool // let the datagram be fragmented
+	inner    uint8 // its own
+	split    bool  // fragment it first
+	fragment bool  // let the datagram be fragmented
 	next     int
 }
 
@@ -55,12 +56,14 @@ type group struct {
 	out         *sadb.Sender // the outermost
 	pair        *sadb.Pair   // nil: single SAs
 	ep          sadb.Endpoint
-	marker      int  // octets in front of ESP on its port
-	tunnel      bool // the innermost SA's mode
-	movable     bool // see movable
-	layered     bool // more than one ESP SA
-	most        int  // the largest inner packet that fits
-	holed       int  // the largest that would fit a path with a hole
+	bottom      sadb.Endpoint // the innermost SA's
+	marker      int           // octets in front of ESP on its port
+	tunnel      bool          // the innermost SA's mode
+	flat        bool          // no SA is in tunnel mode
+	movable     bool          // see movable
+	layered     bool          // more than one ESP SA
+	most        int           // the largest inner packet that fits
+	holed       int           // the largest that would fit a path with a hole
 	first, last int
 	firstGram   int
 }
@@ -236,7 +239,7 @@ func (o *Outbound) protect(p []byte, c *cached) {
 		o.n[OutLoop]++
 		return
 	}
-	it := item{p: p, proto: protoIPv4, tos: in.tos, next: noItem}
+	it := item{p: p, proto: protoIPv4, tos: in.tos, inner: in.tos, next: noItem}
 	if in.flow.V6 {
 		it.proto = protoIPv6
 	}
@@ -244,19 +247,19 @@ func (o *Outbound) protect(p []byte, c *cached) {
 	if g.tunnel {
 		it.tos = outerTOS(in.tos, g.out)
 	} else {
-		if why := transportable(in, &g.ep, g.movable); why != OutSealed {
+		if why := transportable(in, &g.bottom, g.movable); why != OutSealed {
 			o.n[why]++
 			return
 		}
 		it.body, it.proto, extra = in.body, in.next, in.body
 	}
 	if in.n > g.holed+extra && in.flow.Proto == protoTCP && !in.fragment && o.holes.watch(o.now, p, in, g.out) {
-		g.most = o.e.most(&g.sas, &g.ep, g.out.PathMTU(o.now))
+		g.most = o.e.most(&g.sas, o.now, g.out.PathMTU(o.now))
 	}
 	if in.n > g.most+extra && !o.large(g, p, &it, g.most+extra) {
 		return
 	}
-	if !g.tunnel && !o.address(p, g) {
+	if g.flat && !o.address(p, g) {
 		o.n[OutNoPort]++
 		return
 	}

@@ -257,7 +257,7 @@ func hiddenOf(proto uint8, v6 bool) sadb.Ports {
 // no end.
 func loops(p []byte, in *inner, ep *sadb.Endpoint) bool {
 	f := &in.flow
-	if f.Proto != protoUDP && f.Proto != protoESP && f.Proto != protoAH {
+	if f.Proto != protoUDP && !protected(f.Proto) {
 		return false
 	}
 	if f.Remote.Addr(f.V6) != ep.Remote.Addr() || f.Local.Addr(f.V6) != ep.Local.Addr() && !ep.Local.Addr().IsUnspecified() {

@@ -164,7 +164,7 @@ func (in *Inbound) hear(p []byte) bool {
 		return false
 	}
 	q.flow.Local, q.flow.Remote, q.slot.remote = i.flow.Local, i.flow.Remote, i.flow.Remote
-	if ok, _ := in.covers(&q.flow, false); !ok {
+	if ok, _ := in.covers(&q.flow); !ok {
 		return false
 	}
 	port, ok, alone := in.e.nats.seen(in.now, q.slot, in.who())

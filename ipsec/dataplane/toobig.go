@@ -34,7 +34,7 @@ func (o *Outbound) large(g *group, p []byte, it *item, most int) bool {
 		return true
 	}
 	// RFC 4303, Section 3.3.4: transport mode has whole datagrams, and fragments are made behind it: they are avoided.
-	if !in.flow.V6 && g.tunnel && (!in.df || !g.out.CopyDF) {
+	if !in.flow.V6 && g.tunnel && (!in.df || !g.sas.SAs[0].CopyDF) {
 		it.split = true
 		return true
 	}

@@ -60,7 +60,7 @@ func (in *Inbound) fixFor(r *sadb.Receiver) *fix {
 
 // transport makes the packet whose payload is b[at:end] and delivers it.
 func (in *Inbound) transport(b []byte, at, end int, next uint8) {
-	f := in.fixFor(in.chain.sas[0])
+	f := in.fixFor(in.chain.layers[0].SA)
 	if !f.ok {
 		in.n[InSelectors]++
 		return
@@ -83,12 +83,12 @@ func (in *Inbound) transport(b []byte, at, end int, next uint8) {
 		in.n[InMalformed]++
 		return
 	}
-	if i.fragment || i.outside || rank(i.flow.Proto) > 0 { // what is protected once more, behind options
+	if i.fragment || i.outside || protected(i.flow.Proto) { // what is protected once more, behind options
 		in.n[InNextHeader]++
 		return
 	}
 	complaint := f.shared && (i.flow.Proto == protoICMP || i.flow.Proto == protoICMPv6) && isError(i.flow.Proto, p[i.upper])
-	if !complaint && !in.allowed(false) {
+	if !complaint && !in.allowed() {
 		return
 	}
 	if f.full {
@@ -108,7 +108,7 @@ func (in *Inbound) transport(b []byte, at, end int, next uint8) {
 func (in *Inbound) who() who {
 	w := who{pair: in.chain.pair}
 	if w.pair == nil {
-		w.rcv = in.chain.sas[0]
+		w.rcv = in.chain.layers[0].SA
 	}
 	return w
 }

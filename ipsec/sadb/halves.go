@@ -1,7 +1,8 @@
 // Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
 
-// The half of a single SA: made when a packet first needs it, once, and never the other one beside it. A packet that this host
-// sealed and somebody reflects would otherwise open under the same key.
+// The half of a single SA: made when a packet first needs it, once, and never the other one in use beside it. A packet that this host
+// sealed and somebody reflects would otherwise open under the same key. Which of the two an SA is is settled by what is authentic: the
+// first packet that is sealed, or the first that opens. Packets that merely name an SA's SPI are anybody's, and settle nothing.
 
 package sadb
 
@@ -19,7 +20,7 @@ func (s *Single) asSender() *Sender {
 	}
 	s.half.Lock()
 	defer s.half.Unlock()
-	if x := s.sender.Load(); x != nil || !s.fresh() {
+	if x := s.sender.Load(); x != nil || !s.usable() || s.opens() {
 		return x
 	}
 	x := &Sender{core: &s.core, spi: s.spi}
@@ -40,12 +41,15 @@ func (s *Single) asSender() *Sender {
 
 // asReceiver is the SA as one that opens; nil: it is not in use, or seals.
 func (s *Single) asReceiver() *Receiver {
+	if s.seals() {
+		return nil
+	}
 	if x := s.receiver.Load(); x != nil {
 		return x
 	}
 	s.half.Lock()
 	defer s.half.Unlock()
-	if x := s.receiver.Load(); x != nil || !s.fresh() {
+	if x := s.receiver.Load(); x != nil || !s.usable() || s.seals() {
 		return x
 	}
 	x := &Receiver{core: &s.core, spi: s.spi}
@@ -64,9 +68,18 @@ func (s *Single) asReceiver() *Receiver {
 	return x
 }
 
-// fresh reports whether the SA may become one of the two: it has its keys still, and is neither.
-func (s *Single) fresh() bool {
-	return s.state.Load()&(stateLarval|stateDead|stateOutClosed|stateInClosed) == 0 && s.sender.Load() == nil && s.receiver.Load() == nil
+// usable reports whether the SA may become one of the two: it has its keys still.
+func (s *Single) usable() bool {
+	return s.state.Load()&(stateLarval|stateDead|stateOutClosed|stateInClosed) == 0
+}
+
+// seals reports whether the SA is one that seals: it opens nothing from then on.
+func (s *Single) seals() bool { return s.sender.Load() != nil }
+
+// opens reports whether the SA is one that opens: something has. It never seals.
+func (s *Single) opens() bool {
+	x := s.receiver.Load()
+	return x != nil && x.count.last.Load() != 0
 }
 
 // Orig are the addresses of source and destination of the SA's packets in the peer's checksums (NAT-OA); invalid: the same

@@ -165,10 +165,15 @@ func (db *DB) PathEvent(now time.Time, remote netip.AddrPort, quoted []byte, mtu
 			return p.lower(at, mtu, mtuAge)
 		}
 	}
-	if p := db.quotedSingle(spi, seq, remote); p != nil {
-		return p.lower(at, mtu, mtuAge)
-	}
-	return false
+	return db.TooBig(at, ProtoESP, remote, spi, seq, mtu)
+}
+
+// TooBig says that a router wrote that an outer packet of a single SA was too large: of protocol proto to remote (its port counts in
+// UDP), with the SPI and the sequence number that the message quotes. Everything of it is anybody's; it is believed as PathEvent
+// believes. mtu zero: not said.
+func (db *DB) TooBig(now int64, proto uint8, remote netip.AddrPort, spi, seq uint32, mtu int) bool {
+	p := db.quotedSingle(saKey{spi, proto}, seq, remote)
+	return p != nil && p.lower(now, mtu, mtuAge)
 }
 
 // quoted is the path to remote, if the SA lives and has lately sent the number there that a router quotes; nil: no.
@@ -184,8 +189,7 @@ func (s *Sender) quoted(seq uint32, remote netip.AddrPort) *path {
 }
 
 // quotedSingle is the path of a single SA that has sent what is quoted. It may have been moved: its destination is looked at in quoted.
-func (db *DB) quotedSingle(spi, seq uint32, remote netip.AddrPort) *path {
-	k := saKey{spi, ProtoESP}
+func (db *DB) quotedSingle(k saKey, seq uint32, remote netip.AddrPort) *path {
 	sh := db.shardOf(k)
 	sh.mu.RLock()
 	defer sh.mu.RUnlock()

@@ -47,7 +47,7 @@ func TestConcurrent(t *testing.T) {
 			}
 			_ = opens(db, start, pkt, from, local)
 			if r := db.Receiver(ProtoESP, 0x1000, local.Addr()); r != nil {
-				db.CheckIn(7, &across, []*Receiver{r})
+				db.CheckIn(7, &across, layersOf(r))
 				r.Source()
 			}
 		}

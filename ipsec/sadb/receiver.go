@@ -70,7 +70,7 @@ func (r *Receiver) Open(pkt []byte, a *Arrival) (esp.Opened, error) {
 
 // may says whether another packet is within all limits; if it is not, the SA is at its end.
 func (r *Receiver) may() bool {
-	if r.state.Load()&(stateDead|stateInClosed) != 0 {
+	if r.state.Load()&(stateDead|stateInClosed) != 0 || r.single != nil && r.single.seals() {
 		return false
 	}
 	if r.over(r.now) || r.count.packets.Load() >= r.lim.hardPackets || r.count.bytes.Load() >= r.lim.hardBytes {

@@ -116,6 +116,34 @@ func (db *DB) Receiver(proto uint8, spi uint32, dst netip.Addr) *Receiver {
 	return &p.Receiver
 }
 
+// Within finds the single SA of a packet from src to dst that came out of a tunnel; nil: there is none. Both addresses are whatever the
+// tunnel's peer wrote, so that both must be the SA's: not every SA with this destination is one of this host's to open.
+func (db *DB) Within(proto uint8, spi uint32, src, dst netip.Addr) *Receiver {
+	if db.singles.Load() == 0 {
+		return nil
+	}
+	s := db.lookupSA(saKey{spi, proto}, dst)
+	if s == nil {
+		return nil
+	}
+	r := s.asReceiver()
+	if r == nil || !r.ComesFrom(src) {
+		return nil
+	}
+	return r
+}
+
+// ComesFrom reports whether src is where the packets of an SA are expected from.
+func (r *Receiver) ComesFrom(src netip.Addr) bool {
+	a := r.Source().Remote.Addr()
+	return a == src || a.IsUnspecified()
+}
+
+// Compresses reports whether there is IPComp from src to dst.
+func (db *DB) Compresses(src, dst netip.Addr) bool {
+	return db.singles.Load() != 0 && db.findSet(keyOf(ProtoIPComp, src, dst, 0)).head() != nil
+}
+
 // LookupSA finds a single SA, a reservation too; a Dst that is not valid fits any.
 func (db *DB) LookupSA(id SAID) (*Single, bool) {
 	s := db.lookupSA(saKey{id.SPI, id.Proto}, id.Dst)

@@ -324,7 +324,7 @@ func singleTrip(t testing.TB, db *DB, i int, now int64, buf []byte) {
 	if err != esp.ErrICV {
 		t.Fatal(err)
 	}
-	chain := [1]*Receiver{r}
+	chain := [1]Layer{{SA: r, Tunnel: true}}
 	if v := db.CheckIn(now, &f, chain[:]); v != Accepted {
 		t.Fatal(v)
 	}

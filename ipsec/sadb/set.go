@@ -130,7 +130,7 @@ func (st *set) add(s *Single, at int) {
 			continue
 		}
 		st.n[m]++
-		if newer == nil && !s.softTold.Load() && s.receiver.Load() == nil && !s.ended() { // the newest there is
+		if newer == nil && !s.softTold.Load() && !s.opens() && !s.ended() { // the newest there is
 			st.best[m].Store(s)
 		} else {
 			st.choose(at, m)
@@ -184,7 +184,7 @@ func (st *set) search(at int, m Mode, peer netip.AddrPort) (best *Single) {
 		return nil
 	}
 	for s := st.newest; s != nil; s = s.fits[at].older {
-		if s.ended() || !s.may(m) || s.receiver.Load() != nil || peer.IsValid() && !s.sendsTo(peer) {
+		if s.ended() || !s.may(m) || s.opens() || peer.IsValid() && !s.sendsTo(peer) {
 			continue
 		}
 		if !s.softTold.Load() {

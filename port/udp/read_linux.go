@@ -139,7 +139,7 @@ func (r *reader) recv(fd uintptr) bool {
 // take moves what the kernel says of the i-th message into m and returns how many datagrams it is.
 func (r *reader) take(i int, m *Message) uint64 {
 	h := &r.hdrs[i].hdr
-	m.N, m.TOS, m.SegSize, m.Fragment = int(r.hdrs[i].n), 0, 0, false
+	m.N, m.TOS, m.SegSize, m.Fragment, m.Ident = int(r.hdrs[i].n), 0, 0, false, 0
 	m.Remote = addrPort(&r.names[i])
 	m.Local = r.c.local
 	if h.Flags&unix.MSG_TRUNC != 0 {
@@ -201,6 +201,7 @@ func stripIPv4(head []byte, m *Message) {
 		m.N = 0
 		return
 	}
+	m.Ident = binary.BigEndian.Uint16(head[4:])
 	m.N -= ipHeader + options
 	if options > 0 {
 		copy(m.Buf, m.Buf[options:options+m.N])

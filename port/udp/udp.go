@@ -44,6 +44,8 @@ type Message struct {
 	SegSize int
 	// Fragment lets an outbound datagram be fragmented on its way: for IKE messages to peers without RFC 7383.
 	Fragment bool
+	// Ident is the identification of the IPv4 header that a message read from a raw socket had (Linux), which AH inside covers.
+	Ident uint16
 }
 
 // Segment returns the i-th datagram of a message that was read, nil after the last.
