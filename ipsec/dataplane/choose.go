@@ -107,11 +107,13 @@ func (o *Outbound) begun() *group {
 	o.nGroup++
 	mtu := out.PathMTU(o.now)
 	*g = group{sas: *sas, out: out, pair: sas.SAs[0].Pair(), ep: ep, marker: ep.Encap.Overhead(), first: noItem, last: noItem,
-		bottom: sas.SAs[0].Endpoint(), movable: isMovable(sas.SAs[0].Pair(), &ep), tunnel: sas.Modes[0] != sadb.Transport,
-		flat: levelOf(sas, sas.N-1) < 0, layered: layered(sas),
-		most: o.e.most(sas, o.now, mtu), holed: o.e.most(sas, o.now, holeMTU)}
+		tunnel: sas.Modes[0] != sadb.Transport, layered: layered(sas),
+		most: o.e.most(sas, &ep, mtu), holed: o.e.most(sas, &ep, holeMTU)}
+	if !g.tunnel {
+		_, g.movable = movable(g.pair, &ep)
+	}
 	if mtu <= holeMTU {
-		g.holed = o.e.most(sas, o.now, sadb.FloorV4)
+		g.holed = o.e.most(sas, &ep, sadb.FloorV4)
 	}
 	return g
 }

@@ -170,7 +170,6 @@ type target struct {
 	rcv   *sadb.Receiver // where pair is nil
 	peer  netip.AddrPort // likewise
 	error bool           // it is an ICMP error, and about a packet of the client's
-	flow  sadb.Flow      // of the error itself
 }
 
 // leave finds whose the port is that this host sends to. gone: it was somebody's who is no more.

@@ -98,6 +98,7 @@ type Outbound struct {
 	bundle  sadb.Bundle
 	to      target
 	quote   quote
+	told    sadb.Flow // of the error in hand itself
 	remotes [BatchSize]sadb.Remote
 	warmth  sadb.Warm
 	layers  layers
@@ -121,7 +122,7 @@ func (e *Engine) NewOutbound() *Outbound {
 }
 
 // Seal takes a batch as port/tun.Device.Read fills it: packet i is bufs[i][offset:][:sizes[i]], at most BatchSize of
-// them. The packets are not kept; their octets are changed only where an MSS is clamped or a port given back to a client.
+// them. The packets are not kept; their octets are changed only where an MSS is clamped, or a port, or an ICMP error about a packet, given back to a client.
 func (o *Outbound) Seal(now time.Time, bufs [][]byte, sizes []int, offset int) *Sent {
 	o.begin(now)
 	if o.e.db.Crowded() {
@@ -233,7 +234,7 @@ func (o *Outbound) protect(p []byte, c *cached) {
 		return
 	}
 	if o.to.error { // the SAs are those of what it is about
-		in.flow = o.to.flow
+		in.flow = o.told
 	}
 	if loops(p, in, &g.ep) {
 		o.n[OutLoop]++

@@ -197,8 +197,8 @@ func (o *Outbound) about(p []byte) bool {
 	if !to.known {
 		return !gone
 	}
-	to.error, to.flow = true, in.flow
-	o.to = to
+	to.error = true
+	o.to, o.told = to, in.flow
 	if q.flow.Proto == protoTCP || q.flow.Proto == protoUDP {
 		q.flow.RemotePort = to.own
 	}

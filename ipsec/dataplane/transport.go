@@ -87,11 +87,6 @@ func movable(pair *sadb.Pair, ep *sadb.Endpoint) (netip.Addr, bool) {
 	return a, ok && a.Is4() == ep.Remote.Addr().Is4()
 }
 
-func isMovable(pair *sadb.Pair, ep *sadb.Endpoint) bool {
-	_, ok := movable(pair, ep)
-	return ok
-}
-
 func headerLen(v6 bool) int {
 	if v6 {
 		return ipv6Header

@@ -9,6 +9,7 @@ package peers
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -96,6 +97,89 @@ func TestTwoL2TPClients(t *testing.T) {
 			out := tn.gw.Swanctl("--list-sas")
 			if strings.Count(out, "TRANSPORT") != 2 {
 				t.Errorf("%s: expected two children in transport mode", out)
+			}
+		})
+	}
+}
+
+// refused asks a port where nobody listens, and expects the other host's kernel to say so.
+const refused = `
+import socket, sys
+s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(2)
+s.connect((sys.argv[1], 9))
+s.send(b"anybody?")
+try:
+    s.recv(100)
+except ConnectionRefusedError:
+    sys.exit(0)
+sys.exit("not refused")
+`
+
+// leaver is a client that has gone when the server's answer comes; the server prints that it was told.
+const leaver = `
+import socket, sys, time
+family = socket.AF_INET6 if ":" in sys.argv[2] else socket.AF_INET
+s = socket.socket(family, socket.SOCK_DGRAM)
+if sys.argv[1] == "server":
+    s.bind((sys.argv[2], 1702))
+    s.settimeout(20)
+    for i in range(2):
+        data, peer = s.recvfrom(100)
+        c = socket.socket(family, socket.SOCK_DGRAM)
+        c.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        c.bind((sys.argv[2], 0))
+        c.settimeout(3)
+        time.sleep(1)
+        c.connect(peer)
+        c.send(b"too late")
+        try:
+            c.recv(100)
+        except ConnectionRefusedError:
+            print("told", data.decode(), flush=True)
+else:
+    s.bind(("::" if family == socket.AF_INET6 else "0.0.0.0", 1702))
+    s.sendto(sys.argv[3].encode(), (sys.argv[2], 1702))
+`
+
+// TestICMPOfTwoClients: two clients behind one NAT ping the gateway at the same time, the gateway pings the NAT's address, and what a
+// kernel says of a port where nobody is reaches the socket that asked, both ways.
+func TestICMPOfTwoClients(t *testing.T) {
+	for name, v6 := range map[string]bool{"ipv4": false, "ipv6": true} {
+		t.Run(name, func(t *testing.T) {
+			s := scenario{pair: pair{netlab.Natterjack, netlab.Natterjack}, mode: host, strict: true,
+				top: netlab.Topology{NAT: netlab.Masquerade, Homes: true, Clients: 2, IPv6: v6}}
+			s.editClient, s.editGateway = l2tp("dynamic", "dynamic"), l2tp("dynamic", "dynamic")
+			tn := s.up(t)
+			gw := tn.Gateway.Public.String()
+			var wg sync.WaitGroup
+			for i, c := range tn.clients {
+				wg.Go(func() {
+					if out, err := c.Try("ping", "-e", "7", "-c", "5", "-i", "0.2", "-W", "2", gw); err != nil {
+						t.Errorf("client %d does not reach the gateway: %v: %s", i, err, out)
+					}
+				})
+			}
+			wg.Wait()
+			if out, err := tn.Gateway.Try("ping", "-c", "5", "-i", "0.2", "-W", "2", tn.clients[0].Public.String()); err != nil {
+				t.Errorf("the gateway reaches nobody: %v: %s", err, out)
+			}
+			for i, c := range tn.clients {
+				if out, err := c.Try("python3", "-c", refused, gw); err != nil {
+					t.Errorf("client %d: %v: %s", i, err, out)
+				}
+			}
+			told := make(chan string, 1)
+			go func() {
+				out, err := tn.Gateway.Try("python3", "-c", leaver, "server", tn.Gateway.Addr.String())
+				told <- fmt.Sprint(out, err)
+			}()
+			time.Sleep(time.Second)
+			for i, c := range tn.clients {
+				c.Run("python3", "-c", leaver, "client", gw, fmt.Sprint(i))
+			}
+			if got := <-told; !strings.Contains(got, "told 0") || !strings.Contains(got, "told 1") {
+				t.Errorf("the server was not told that its clients had gone: %s", got)
 			}
 		})
 	}
