@@ -59,6 +59,32 @@ func TestPoliciesBounded(t *testing.T) {
 	})
 }
 
+// A reservation that has its keys counts no more, and is an SA like others: its lifetimes change, and DELETE without an SPI finds it.
+func TestCompletedReservation(t *testing.T) {
+	each(t, func(t *testing.T, w *world, _ keysock.ClientID, d pfkey.Dialect) {
+		w.s = keysock.New(w.db, keysock.Config{Larval: 1})
+		c := w.client(d, true)
+		var u *pfkey.Message
+		for range 3 {
+			u = add(w.getSPI(c, "192.0.2.1", "192.0.2.2", 1), "192.0.2.1", "192.0.2.2")
+			u.Type = pfkey.TypeUpdate
+			w.want(c, u, pfkey.OK)
+		}
+		u.LifetimeHard, u.LifetimeSoft = &pfkey.Lifetime{AddTime: 100}, &pfkey.Lifetime{AddTime: 80}
+		if d == pfkey.FreeBSD {
+			u.KeyEncrypt, u.KeyAuth = nil, nil
+		}
+		w.want(c, u, pfkey.OK)
+		wide := about(pfkey.TypeDelete, u)
+		wide.SA = nil
+		if d == pfkey.Linux {
+			return
+		}
+		w.want(c, wide, pfkey.OK)
+		w.want(c, header(pfkey.TypeDump, 0), pfkey.ENOENT)
+	})
+}
+
 // A listener hears of a DELETE, whatever the request of another dialect had in it.
 func TestDeleteIsHeardAcrossDialects(t *testing.T) {
 	w := newWorld(t, keysock.Config{})

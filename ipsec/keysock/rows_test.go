@@ -206,7 +206,9 @@ func TestUpdateMature(t *testing.T) {
 		}
 		u.KeyEncrypt, u.KeyAuth = key(16, 99), m.KeyAuth
 		w.want(c, &u, pfkey.EINVAL)
-		u.KeyEncrypt = m.KeyEncrypt
+		u.KeyEncrypt, u.KeyAuth = m.KeyEncrypt, key(20, 99)
+		w.want(c, &u, pfkey.EINVAL)
+		u.KeyAuth = m.KeyAuth
 		u.SA.SPI = 0x1002
 		w.want(c, &u, map[pfkey.Dialect]pfkey.Errno{pfkey.FreeBSD: pfkey.EINVAL, pfkey.NetBSD: pfkey.ESRCH, pfkey.Linux: pfkey.ESRCH}[d])
 	})
@@ -408,6 +410,11 @@ func TestDeleteWide(t *testing.T) {
 		if want := map[uint32]bool{0x1003: true, spi: true}; !cmp.Equal(left, want) {
 			t.Errorf("left %v, expected %v", left, want)
 		}
+		u := add(spi, "192.0.2.1", "192.0.2.2")
+		u.Type = pfkey.TypeUpdate
+		w.want(c, u, pfkey.OK)
+		w.want(c, m, pfkey.OK)
+		w.want(c, about(pfkey.TypeGet, u), pfkey.ESRCH)
 	})
 }
 
