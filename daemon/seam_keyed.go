@@ -11,8 +11,6 @@ package daemon
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -47,7 +45,9 @@ type KeyedOptions struct {
 	Bind func(netip.AddrPort) error
 	// RawESP: the engine sends and receives IP protocols 50 and 51.
 	RawESP bool
-	Log    *slog.Logger
+	// Back is called when the other side was away and is there again; nil: nothing is.
+	Back func()
+	Log  *slog.Logger
 }
 
 // nowhere is the device of a daemon whose engine is elsewhere: nothing comes out of it.
@@ -151,6 +151,7 @@ func newKeyed(o KeyedOptions, notice func(uint64, ike.Notice), released func(uin
 		return nil, err
 	}
 	k.loops.Go(func() { k.read(conn) })
+	k.loops.Go(k.removeLeft)
 	return k, nil
 }
 
@@ -228,7 +229,11 @@ func (k *keyed) read(conn *port.Conn) {
 		k.opts.Log.Info("the PF_KEY service is back")
 		k.loops.Go(func() { // its answers are read here
 			k.holdAgain()
+			if k.opts.Back != nil {
+				k.opts.Back()
+			}
 			k.notice(0, ike.Lost{})
+			k.removeLeft()
 		})
 	}
 }
@@ -304,85 +309,4 @@ func (k *keyed) byOut(m *pfkey.Message) *keyedPair {
 		}
 	}
 	return nil
-}
-
-// request sends a message and waits for its answer.
-func (k *keyed) request(m *pfkey.Message) (*pfkey.Message, error) {
-	k.mu.Lock()
-	conn := k.conn
-	if conn == nil {
-		k.mu.Unlock()
-		return nil, errNoService
-	}
-	k.seq = max(k.seq+1, 1<<31) // below are the numbers of ACQUIREs, which nothing here must answer by accident
-	m.Seq, m.PID = k.seq, uint32(os.Getpid())
-	w := make(chan *pfkey.Message, 1)
-	k.waiting[m.Seq] = w
-	k.mu.Unlock()
-	ctx, cancel := context.WithTimeout(k.ctx, keyedLimit)
-	defer cancel()
-	err := conn.Send(ctx, m)
-	if err != nil && k.ctx.Err() == nil {
-		k.reset() // nothing was said, and nobody repeats it
-	}
-	if err == nil {
-		select {
-		case a, ok := <-w:
-			switch {
-			case !ok:
-				return nil, errNoService
-			case a.Errno != pfkey.OK:
-				return nil, fmt.Errorf("PF_KEY %s: %w", m.Type, a.Errno)
-			}
-			return a, nil
-		case <-ctx.Done():
-			err = errNoService
-		}
-	}
-	k.mu.Lock()
-	delete(k.waiting, m.Seq)
-	k.mu.Unlock()
-	return nil, err
-}
-
-// reset ends the connection: the reader takes it that all SAs are gone, and the next registration removes what was left.
-func (k *keyed) reset() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.conn != nil {
-		k.conn.Close()
-	}
-}
-
-// tell sends a message that has no answer.
-func (k *keyed) tell(m *pfkey.Message) {
-	k.mu.Lock()
-	conn := k.conn
-	k.mu.Unlock()
-	if conn == nil {
-		return
-	}
-	m.PID = uint32(os.Getpid())
-	ctx, cancel := context.WithTimeout(k.ctx, keyedLimit)
-	defer cancel()
-	if err := conn.Send(ctx, m); err != nil && k.ctx.Err() == nil {
-		k.opts.Log.Warn("a message to the PF_KEY service was lost", "type", m.Type.String(), "reason", err.Error())
-	}
-}
-
-// drawReqid is one that nobody has. The caller holds mu.
-func (k *keyed) drawReqid() (uint32, error) {
-	if k.reqid == 0 {
-		var b [2]byte
-		if _, err := rand.Read(b[:]); err != nil {
-			return 0, err
-		}
-		k.reqid = uint32(binary.BigEndian.Uint16(b[:])) % maxManualReqid
-	}
-	for range maxManualReqid {
-		if k.reqid = k.reqid%maxManualReqid + 1; k.reqids[k.reqid] == 0 {
-			return k.reqid, nil
-		}
-	}
-	return 0, sadb.ErrNoSPI
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/natterjack/natterjack/ike"
@@ -60,7 +61,7 @@ func (k *keyed) pair(spiIn uint32) *keyedPair {
 
 func (k *keyed) reserve(unique uint64, q ike.Reserve) ike.Answer {
 	p := &keyedPair{pair: pair{unique: unique}, ah: q.AH, mode: q.Mode, reqid: q.Reqid}
-	if p.reqid == 0 {
+	if p.reqid == 0 && q.Initiated {
 		p.reqid = k.trapped(q.Connection, q.Child)
 	}
 	if err := k.useReqid(&p.reqid); err != nil {
@@ -111,6 +112,9 @@ func (k *keyed) addSAs(p *keyedPair, c *ike.ChildSA) error {
 	}
 	if err := expressible(c); err != nil {
 		return err
+	}
+	if c.Mode == ike.ModeTransport && slices.ContainsFunc(c.TSRemote, func(s ike.Selector) bool { return s.From != p.at.Remote.Addr() || s.To != s.From }) {
+		return fmt.Errorf("%w: transport mode is with %s alone over PF_KEY", sadb.ErrSelectors, p.at.Remote.Addr())
 	}
 	limits, err := limitsOf(*c)
 	if err != nil {

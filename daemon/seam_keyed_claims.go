@@ -8,6 +8,8 @@
 package daemon
 
 import (
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"slices"
 
@@ -233,4 +235,21 @@ func (k *keyed) leaveReqid(id uint32) {
 	if k.reqids[id]--; k.reqids[id] <= 0 {
 		delete(k.reqids, id)
 	}
+}
+
+// drawReqid is one that nobody has. The caller holds mu.
+func (k *keyed) drawReqid() (uint32, error) {
+	if k.reqid == 0 {
+		var b [2]byte
+		if _, err := rand.Read(b[:]); err != nil {
+			return 0, err
+		}
+		k.reqid = uint32(binary.BigEndian.Uint16(b[:])) % maxManualReqid
+	}
+	for range maxManualReqid {
+		if k.reqid = k.reqid%maxManualReqid + 1; k.reqids[k.reqid] == 0 {
+			return k.reqid, nil
+		}
+	}
+	return 0, sadb.ErrNoSPI
 }

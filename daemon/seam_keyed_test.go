@@ -83,7 +83,7 @@ func keyedPath(remote string) ike.Path {
 func keyedChild(t *testing.T, k *keyed, unique uint64, reqid, spiOut uint32) ike.ChildSA {
 	t.Helper()
 	path := keyedPath("198.51.100.1:4500")
-	r, ok := k.Ask(time.Now(), unique, ike.Reserve{Local: path.Local.Addr(), Remote: path.Remote.Addr(), Reqid: reqid}).(ike.Reserved)
+	r, ok := k.Ask(time.Now(), unique, ike.Reserve{Local: path.Local.Addr(), Remote: path.Remote.Addr(), Reqid: reqid, Initiated: true}).(ike.Reserved)
 	if !ok {
 		t.Fatal("no reservation")
 	}

@@ -45,7 +45,9 @@ func (s *service) openKeyed(path string, o *daemon.Options) error {
 	for _, n := range notes {
 		s.log.Warn(n)
 	}
-	addresses, err := host.NewAddresses("lo", journal, s.log)
+	addresses, err := host.NewAddresses(host.AddressesOptions{
+		Loopback: "lo", Device: ports.Device, NoDNS: !s.opts.DNS, Journal: journal, Log: s.log,
+	})
 	if err != nil {
 		return err
 	}
@@ -55,6 +57,7 @@ func (s *service) openKeyed(path string, o *daemon.Options) error {
 		Bind: func(a netip.AddrPort) error { return ports.Bind(socketOf(a)) },
 		// An engine that marks its packets has an interface, and with it the privilege of raw sockets.
 		RawESP: ports.Mark() != 0,
+		Back:   addresses.Back,
 		Log:    s.log,
 	}
 	return nil

@@ -16,6 +16,7 @@ import (
 
 	"github.com/natterjack/natterjack/ike"
 	"github.com/natterjack/natterjack/port/dns"
+	"github.com/natterjack/natterjack/port/store"
 )
 
 const (
@@ -89,33 +90,44 @@ func (h *Host) updateDNS() {
 	if h.opts.NoDNS {
 		return
 	}
+	if changed, err := h.resolver.update(h.device, h.given, h.opts.Journal); changed {
+		h.warn("dns", err)
+	}
+}
+
+// resolver is the setting in force for a device. Its owner's lock protects it.
+type resolver struct {
+	lease   *dns.Lease
+	servers []netip.Addr
+}
+
+// update makes it what all connections together ask for; changed: something was done.
+func (r *resolver) update(device string, given map[uint64]ike.Configure, j *store.Journal) (changed bool, err error) {
 	var want []netip.Addr
-	for _, unique := range slices.Sorted(maps.Keys(h.given)) {
-		for _, a := range h.given[unique].DNS {
+	for _, unique := range slices.Sorted(maps.Keys(given)) {
+		for _, a := range given[unique].DNS {
 			if a = a.Unmap(); !slices.Contains(want, a) && len(want) < serverLimit {
 				want = append(want, a)
 			}
 		}
 	}
-	if slices.Equal(want, h.servers) {
-		return
+	if slices.Equal(want, r.servers) {
+		return false, nil
 	}
-	if h.lease != nil {
-		if err := h.lease.Restore(context.Background()); err != nil {
-			h.warn("dns", fmt.Errorf("DNS as it was before could not be set again: %w", err))
-			return
+	if r.lease != nil {
+		if err := r.lease.Restore(context.Background()); err != nil {
+			return true, fmt.Errorf("DNS as it was before could not be set again: %w", err)
 		}
-		h.lease, h.servers = nil, nil
+		r.lease, r.servers = nil, nil
 	}
 	if len(want) == 0 {
-		h.warn("dns", nil)
-		return
+		return true, nil
 	}
-	lease, err := dns.Set(context.Background(), dns.Settings{Device: h.device, Servers: want, Full: true}, h.opts.Journal)
-	h.warn("dns", err)
+	lease, err := dns.Set(context.Background(), dns.Settings{Device: device, Servers: want, Full: true}, j)
 	if err == nil {
-		h.lease, h.servers = lease, want
+		r.lease, r.servers = lease, want
 	}
+	return true, err
 }
 
 func restoreDNS(ctx context.Context, lease *dns.Lease) error {

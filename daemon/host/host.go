@@ -14,13 +14,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/natterjack/natterjack/ike"
-	"github.com/natterjack/natterjack/port/dns"
 	"github.com/natterjack/natterjack/port/firewall"
 	"github.com/natterjack/natterjack/port/route"
 	"github.com/natterjack/natterjack/port/store"
@@ -68,8 +66,7 @@ type Host struct {
 	shunts   map[string]*shunt
 	traps    map[*ike.ChildSA]*child
 	given    map[uint64]ike.Configure // what each IKE SA assigned
-	lease    *dns.Lease
-	servers  []netip.Addr // in force by lease
+	resolver resolver
 	warnings map[string]string
 	closed   bool
 }
@@ -197,14 +194,14 @@ func (h *Host) Close() error {
 		return nil
 	}
 	h.closed = true
-	lease := h.lease
+	lease := h.resolver.lease
 	h.mu.Unlock()
 	h.stop()
 	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
 	defer cancel()
-	resolver := make(chan error, 1)
-	go func() { resolver <- restoreDNS(ctx, lease) }()
-	errs := []error{h.hooks.close(ctx), <-resolver}
+	restored := make(chan error, 1)
+	go func() { restored <- restoreDNS(ctx, lease) }()
+	errs := []error{h.hooks.close(ctx), <-restored}
 	h.loops.Wait()
 	errs = append(errs, h.routes.Close())
 	if h.table != nil {

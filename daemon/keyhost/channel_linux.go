@@ -38,8 +38,9 @@ type order struct {
 }
 
 type answer struct {
-	Mark  uint32
-	Error string `json:",omitempty"`
+	Mark   uint32
+	Device string `json:",omitempty"` // the engine's interface
+	Error  string `json:",omitempty"`
 }
 
 type wireSocket struct {
@@ -96,6 +97,14 @@ func (e *Engine) acceptPorts(l *unixsocket.Listener) {
 	}
 }
 
+// deviceName is the engine's interface; empty: none of the system's.
+func (e *Engine) deviceName() string {
+	if e.opts.Host == nil {
+		return ""
+	}
+	return e.opts.Device.Name()
+}
+
 func (e *Engine) servePorts(c *net.UnixConn) {
 	done := make(chan struct{})
 	defer close(done)
@@ -115,7 +124,7 @@ func (e *Engine) servePorts(c *net.UnixConn) {
 	owner := &portOwner{pid: peer.PID}
 	defer e.releaseAll(owner)
 	in, out := json.NewDecoder(c), json.NewEncoder(c)
-	if out.Encode(answer{Mark: e.opts.Mark}) != nil {
+	if out.Encode(answer{Mark: e.opts.Mark, Device: e.deviceName()}) != nil {
 		return
 	}
 	for {
@@ -149,6 +158,7 @@ type Ports struct {
 	conn  net.Conn   // nil: there is none at the moment
 	in    *json.Decoder
 	mark  uint32
+	dev   string
 	ports map[uint64]redirect.Socket
 }
 
@@ -180,7 +190,7 @@ func (p *Ports) connect() error {
 		p.conn = nil
 		return fmt.Errorf("%s: %w", p.path, err)
 	}
-	p.mark = first.Mark
+	p.mark, p.dev = first.Mark, first.Device
 	for _, s := range p.ports {
 		if err := p.tell(order{Bind: toWire(s)}); err != nil {
 			p.log.Error("ESP in UDP on the program's port cannot be had any more", "local", s.Local.String(), "reason", err)
@@ -227,6 +237,13 @@ func (p *Ports) keep() {
 		}
 		p.mu.Unlock()
 	}
+}
+
+// Device is the name of the engine's interface; empty: its inner packets are in its own process.
+func (p *Ports) Device() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.dev
 }
 
 // Mark is for the program's IKE sockets.

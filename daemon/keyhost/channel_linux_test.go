@@ -50,6 +50,9 @@ func TestChannelSocket(t *testing.T) {
 	if p.Mark() != mark {
 		t.Errorf("mark %d, expected %d", p.Mark(), mark)
 	}
+	if p.Device() != "" {
+		t.Errorf("the engine without an interface has %q", p.Device())
+	}
 	p.Close()
 	if err := e.Close(); err != nil {
 		t.Error(err)
