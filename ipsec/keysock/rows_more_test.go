@@ -1,6 +1,6 @@
 // Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
 
-// NATT.md, Sections 1.4, 1.6 and 2.5, the rest of their rows: UPDATE of dying SAs, lifetimes in packets and octets, keys, flags, the list
+// NATT.md, Sections 1.4, 1.6 and 2.5, the rest of their rows: UPDATE of dying SAs, DELETE without an SPI, windows, lifetimes, keys, flags, the list
 // of algorithms, indices of IPComp.
 
 package keysock_test
@@ -224,5 +224,88 @@ func TestSPIRanges(t *testing.T) {
 		if a := ask(pfkey.SATypeESP, used); a.Errno != map[bool]pfkey.Errno{true: pfkey.ENOENT, false: pfkey.EEXIST}[d == pfkey.Linux] {
 			t.Errorf("%v for a range that is used up", a.Errno)
 		}
+	})
+}
+
+// The replay window: packets in Linux, units of 8 packets in the BSDs, FreeBSD's SA_REPLAY in packets for more.
+func TestReplayWindow(t *testing.T) {
+	for _, r := range []struct {
+		d       pfkey.Dialect
+		replay  uint8
+		ext     uint32
+		packets int
+		shown   uint8
+		more    uint32
+	}{
+		{pfkey.Linux, 64, 0, 64, 64, 0}, {pfkey.Linux, 32, 0, 32, 32, 0}, {pfkey.Linux, 0, 0, 0, 0, 0},
+		{pfkey.FreeBSD, 4, 0, 32, 4, 0}, {pfkey.FreeBSD, 255, 0, 2040, 255, 0}, {pfkey.NetBSD, 8, 0, 64, 8, 0},
+		{pfkey.FreeBSD, 255, 4096, 4096, 255, 4096}, {pfkey.FreeBSD, 255, 1 << 20, 4096, 255, 4096}, {pfkey.FreeBSD, 1, 0, 32, 4, 0},
+	} {
+		w := newWorld(t, keysock.Config{})
+		c := w.client(r.d, true)
+		m := add(0x1001, "192.0.2.1", "192.0.2.2")
+		m.SA.Replay = r.replay
+		if r.ext != 0 {
+			m.SAReplay = &r.ext
+		}
+		w.want(c, m, pfkey.OK)
+		sa, _ := w.db.LookupSA(sadb.SAID{Proto: sadb.ProtoESP, SPI: 0x1001, Dst: m.Dst.Addr})
+		a := w.want(c, about(pfkey.TypeGet, m), pfkey.OK)
+		var more uint32
+		if a.SAReplay != nil {
+			more = *a.SAReplay
+		}
+		if sa.Info().Window != r.packets || a.SA.Replay != r.shown || more != r.more {
+			t.Errorf("%v %d/%d: %d packets, shown %d/%d", r.d, r.replay, r.ext, sa.Info().Window, a.SA.Replay, more)
+		}
+	}
+}
+
+// Lifetimes: both or neither; what the kernels show of them.
+func TestLifetimes(t *testing.T) {
+	each(t, func(t *testing.T, w *world, c keysock.ClientID, d pfkey.Dialect) {
+		m := add(0x1001, "192.0.2.1", "192.0.2.2")
+		m.LifetimeHard = &pfkey.Lifetime{Allocations: 7, Bytes: 1 << 40, AddTime: 3600, UseTime: 1800}
+		w.want(c, m, pfkey.EINVAL)
+		m.LifetimeSoft = &pfkey.Lifetime{AddTime: 3000}
+		w.want(c, m, pfkey.OK)
+		a := w.want(c, about(pfkey.TypeGet, m), pfkey.OK)
+		if *a.LifetimeHard != *m.LifetimeHard || *a.LifetimeSoft != *m.LifetimeSoft || a.LifetimeCurrent.AddTime != uint64(start.Unix()) {
+			t.Errorf("%+v %+v %+v", a.LifetimeHard, a.LifetimeSoft, a.LifetimeCurrent)
+		}
+		n := add(0x1002, "192.0.2.1", "192.0.2.2")
+		w.want(c, n, pfkey.OK)
+		if a = w.want(c, about(pfkey.TypeGet, n), pfkey.OK); (a.LifetimeHard != nil) != (d == pfkey.Linux) {
+			t.Error("lifetimes that were not given are Linux's to show")
+		}
+	})
+}
+
+// DELETE without an SPI: the BSDs delete what goes from the source to the destination, but reservations; Linux says EINVAL.
+func TestDeleteWide(t *testing.T) {
+	each(t, func(t *testing.T, w *world, c keysock.ClientID, d pfkey.Dialect) {
+		w.want(c, add(0x1001, "192.0.2.1", "192.0.2.2"), pfkey.OK)
+		w.want(c, add(0x1002, "192.0.2.1", "192.0.2.2"), pfkey.OK)
+		w.want(c, add(0x1003, "192.0.2.2", "192.0.2.1"), pfkey.OK)
+		spi := w.getSPI(c, "192.0.2.1", "192.0.2.2", 1)
+		m := header(pfkey.TypeDelete, pfkey.SATypeESP)
+		m.Src, m.Dst = addr("192.0.2.1"), addr("192.0.2.2")
+		if d == pfkey.Linux {
+			w.want(c, m, pfkey.EINVAL)
+			return
+		}
+		w.want(c, m, pfkey.OK)
+		left := map[uint32]bool{}
+		for _, a := range w.send(c, header(pfkey.TypeDump, pfkey.SATypeUnspec)) {
+			left[a.SA.SPI] = true
+		}
+		if want := map[uint32]bool{0x1003: true, spi: true}; !cmp.Equal(left, want) {
+			t.Errorf("left %v, expected %v", left, want)
+		}
+		u := add(spi, "192.0.2.1", "192.0.2.2")
+		u.Type = pfkey.TypeUpdate
+		w.want(c, u, pfkey.OK)
+		w.want(c, m, pfkey.OK)
+		w.want(c, about(pfkey.TypeGet, u), pfkey.ESRCH)
 	})
 }

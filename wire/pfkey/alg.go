@@ -27,9 +27,8 @@ const (
 	CompressDeflate EncryptAlg = 2
 )
 
-// private is where the numbers begin that anybody may give (RFC 2407, Section 4.4.4: 249 to 255). In FreeBSD's dialect, which our own key
-// daemon speaks, this project's are AES-CCM, AES-CMAC and SHA2-256 with 96 bits; no kernel of FreeBSD's has these algorithms.
-const private = 249
+// Anybody may give meaning to the numbers 249 to 255 (RFC 2407, Section 4.4.4). In FreeBSD's dialect, which our own key daemon speaks,
+// this project's are AES-CCM, AES-CMAC and SHA2-256 with 96 bits ("ours" below); no kernel of FreeBSD's has these algorithms.
 
 // on says which dialects have a number.
 type on uint8
@@ -69,7 +68,7 @@ var authAlgs = [...]struct {
 	{onBSD, 250, "keyed-sha1", "", suite.IntegNone, 160},
 	{onAll, AuthNull, "null", "", suite.IntegNone, 0},
 	{onBSD, 252, "tcp-md5", "", suite.IntegNone, 0},
-	{onFreeBSD, 253, "hmac-sha256-96", "", suite.IntegHMACSHA225696, 256}, // ours: see private
+	{onFreeBSD, 253, "hmac-sha256-96", "", suite.IntegHMACSHA225696, 256}, // ours
 	{onFreeBSD, 254, "aes-cmac", "", suite.IntegAESCMAC96, 128},
 }
 
@@ -98,7 +97,7 @@ var encryptAlgs = [...]struct {
 	{onAll, 20, "aes-gcm-16", "aes-gcm", suite.EncrAESGCM16, 32},
 	{onBSD | onLinux, 22, "camellia-cbc", "", 0, 0},
 	{onBSD | onLinux, 23, "aes-gmac", "null-aes-gmac", suite.EncrNullAESGMAC, 32},
-	{onFreeBSD, 249, "aes-ccm-8", "", suite.EncrAESCCM8, 24}, // ours: see private
+	{onFreeBSD, 249, "aes-ccm-8", "", suite.EncrAESCCM8, 24}, // ours
 	{onFreeBSD, 250, "aes-ccm-12", "", suite.EncrAESCCM12, 24},
 	{onFreeBSD, 251, "aes-ccm-16", "", suite.EncrAESCCM16, 24},
 	{onLinux, 252, "serpent-cbc", "", 0, 0},
