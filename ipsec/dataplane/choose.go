@@ -66,6 +66,7 @@ func (o *Outbound) resolve(p []byte, c *cached) *sadb.Pair {
 			if pair != nil { // the packet must lie in its selectors, whenever it came
 				o.bundle.N = 0
 			}
+			o.to.found()
 			return pair
 		case r == sadb.Clear:
 			o.bundle.N = 0
@@ -74,7 +75,8 @@ func (o *Outbound) resolve(p []byte, c *cached) *sadb.Pair {
 		}
 		o.bundle.N = 0
 		if o.to.known {
-			break // its client's SA has ended: it waits for no other
+			o.e.nats.missed(o.now, o.in.flow.Remote, o.to.client) // its client's SA has ended: it waits for no other
+			break
 		}
 		if !o.hold(p, c) {
 			return nil
@@ -107,13 +109,13 @@ func (o *Outbound) begun() *group {
 	o.nGroup++
 	mtu := out.PathMTU(o.now)
 	*g = group{sas: *sas, out: out, pair: sas.SAs[0].Pair(), ep: ep, marker: ep.Encap.Overhead(), first: noItem, last: noItem,
-		tunnel: sas.Modes[0] != sadb.Transport, layered: layered(sas),
-		most: o.e.most(sas, &ep, mtu), holed: o.e.most(sas, &ep, holeMTU)}
+		bottom: sas.SAs[0].Endpoint(), tunnel: sas.Modes[0] != sadb.Transport, flat: levelOf(sas, sas.N-1) < 0, layered: layered(sas),
+		most: o.e.most(sas, o.now, mtu), holed: o.e.most(sas, o.now, holeMTU)}
 	if !g.tunnel {
 		_, g.movable = movable(g.pair, &ep)
 	}
 	if mtu <= holeMTU {
-		g.holed = o.e.most(sas, &ep, sadb.FloorV4)
+		g.holed = o.e.most(sas, o.now, sadb.FloorV4)
 	}
 	return g
 }

@@ -63,7 +63,7 @@ type client struct {
 	pair   atomic.Pointer[sadb.Pair]     // the newest that was heard on; one of the two
 	rcv    atomic.Pointer[sadb.Receiver] // is set
 	flows  []*natFlow                    // under the shard's mutex
-	goneAt int64                         // when its single SAs were found gone; under the shard's mutex
+	goneAt atomic.Int64                  // when it was found that none is left; 0: it was not
 }
 
 // ended: no SA of the client is left.
@@ -76,6 +76,12 @@ func (c *client) ended() bool {
 	return r == nil || r.Ended()
 }
 
+// endedFor is how long ago it was found that no SA of the client is left; now is when, if it is found only now.
+func (c *client) endedFor(now int64) int64 {
+	c.goneAt.CompareAndSwap(0, now)
+	return now - c.goneAt.Load()
+}
+
 // heard notes by what the client was heard last.
 func (c *client) heard(w who) {
 	if w.pair != nil && c.pair.Load() != w.pair {
@@ -83,6 +89,9 @@ func (c *client) heard(w who) {
 	}
 	if w.pair == nil && c.rcv.Load() != w.rcv {
 		c.rcv.Store(w.rcv)
+	}
+	if c.goneAt.Load() != 0 {
+		c.goneAt.Store(0)
 	}
 }
 
@@ -163,13 +172,14 @@ func (t *clients) seen(now int64, own slot, w who) (port uint16, ok, alone bool)
 
 // target is whose a packet to a NAT's address is.
 type target struct {
-	known bool
-	at    int    // where the port stands in the packet; 0: nowhere
-	own   uint16 // the port inside
-	pair  *sadb.Pair
-	rcv   *sadb.Receiver // where pair is nil
-	peer  netip.AddrPort // likewise
-	error bool           // it is an ICMP error, and about a packet of the client's
+	known  bool
+	client *client
+	at     int    // where the port stands in the packet; 0: nowhere
+	own    uint16 // the port inside
+	pair   *sadb.Pair
+	rcv    *sadb.Receiver // where pair is nil
+	peer   netip.AddrPort // likewise
+	error  bool           // it is an ICMP error, and about a packet of the client's
 }
 
 // leave finds whose the port is that this host sends to. gone: it was somebody's who is no more.
@@ -184,11 +194,12 @@ func (t *clients) leave(now int64, k slot) (to target, gone bool) {
 	case f.client == nil:
 		return target{}, now-f.endedAt < flowRest
 	}
-	to = target{known: true, own: f.own}
+	to = target{known: true, client: f.client, own: f.own}
 	if p := f.client.pair.Load(); p != nil {
 		if to.pair = p.Sending(); to.pair == nil || to.pair.Ended() {
-			return target{}, k.kind != sideOurs
+			return target{}, k.kind != sideOurs && f.client.endedFor(now) < flowRest
 		}
+		to.found()
 	} else {
 		// Its SAs may have been replaced without a packet from it; an SA to its endpoint is asked for, and there may be none.
 		to.rcv = f.client.rcv.Load()
@@ -196,6 +207,26 @@ func (t *clients) leave(now int64, k slot) (to target, gone bool) {
 	}
 	f.used.Store(now)
 	return to, false
+}
+
+// found and missed tell whether the client has SAs, those of PF_KEY to its endpoint. One that had none for so long that its ports have
+// rested is buried: they are anybody's then.
+func (to *target) found() {
+	if to.known && to.client.goneAt.Load() != 0 {
+		to.client.goneAt.Store(0)
+	}
+}
+
+func (t *clients) missed(now int64, remote sadb.IP, c *client) {
+	if c.endedFor(now) < flowRest {
+		return
+	}
+	sh := t.shard(remote)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.clients[c.at][c.owner] == c && c.endedFor(now) >= flowRest {
+		sh.bury(now, c)
+	}
 }
 
 // claim notes that this host spoke first to a port that is nobody's: it is that pair's then. False: it is another's by now.

@@ -111,7 +111,6 @@ func (sh *clientShard) client(now int64, own slot, w who) *client {
 	}
 	if c := sh.clients[at][who]; c != nil {
 		c.heard(w)
-		c.goneAt = 0
 		return c
 	}
 	sh.sweep(now)
@@ -156,16 +155,7 @@ func (sh *clientShard) sweep(now int64) {
 
 // gone is ended, for single SAs a while after.
 func (c *client) gone(now int64) bool {
-	if !c.ended() {
-		return false
-	}
-	if c.pair.Load() != nil {
-		return true
-	}
-	if c.goneAt == 0 {
-		c.goneAt = now
-	}
-	return now-c.goneAt >= endpointRest
+	return c.ended() && (c.endedFor(now) >= endpointRest || c.pair.Load() != nil)
 }
 
 // taken reports whether a port is somebody's, or was a while ago.
@@ -177,11 +167,13 @@ func (sh *clientShard) taken(now int64, k slot) bool {
 	if f.client != nil && f.client.gone(now) {
 		sh.bury(now, f.client)
 	}
-	return sh.out[k] != nil
+	f = sh.out[k]
+	return f != nil && (f.client != nil || now-f.endedAt < flowRest)
 }
 
-// bury ends all flows of a client.
+// bury ends all flows of a client. Their ports have rested since it was found to be gone.
 func (sh *clientShard) bury(now int64, c *client) {
+	now -= c.endedFor(now)
 	for _, f := range c.flows {
 		sh.end(now, f)
 	}
@@ -224,7 +216,9 @@ func (sh *clientShard) forget(now int64) {
 
 // drop takes out an entry that rests: its identity's oldest.
 func (sh *clientShard) drop(f *natFlow) {
-	delete(sh.out, f.key)
+	if sh.out[f.key] == f { // another may have it by now
+		delete(sh.out, f.key)
+	}
 	if f.older == nil {
 		sh.oldest = f.newer
 	} else {
