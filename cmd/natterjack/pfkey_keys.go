@@ -62,6 +62,11 @@ func readKeys(name string, stdin io.Reader, m *pfkey.Message) error {
 	case needA != (m.KeyAuth != nil):
 		return wrongKey("A", needA, name)
 	}
+	if m.SA.Encrypt == pfkey.EncryptNull {
+		// NULL's key is one of no octets, but it has to be there: servers ask every ESP SA for one.
+		k := secret.New(nil)
+		m.KeyEncrypt = &k
+	}
 	return nil
 }
 
