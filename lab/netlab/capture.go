@@ -32,7 +32,11 @@ type Capture struct {
 func (s *Space) Capture(iface string) *Capture {
 	s.lab.Helper()
 	c := &Capture{Path: filepath.Join(s.lab.Dir, s.Role+"-"+iface+".pcap"), lab: s.lab}
-	c.proc = s.Start("tcpdump", nil, "tcpdump", "-i", iface, "-Z", "root", "-U", "-B", "65536", "-s", "65600", "--immediate-mode", "-n",
+	// What an earlier capture of the interface left would be taken for this one's.
+	name := "tcpdump-" + iface
+	os.Remove(c.Path)
+	os.Remove(filepath.Join(s.lab.Dir, s.Role+"-"+name+".log"))
+	c.proc = s.Start(name, nil, "tcpdump", "-i", iface, "-Z", "root", "-U", "-B", "65536", "-s", "65600", "--immediate-mode", "-n",
 		"-w", c.Path)
 	s.lab.Eventually(10*time.Second, "tcpdump", func() (bool, string) {
 		log := c.proc.Log()

@@ -54,7 +54,7 @@ func helper(args []string) error {
 	}
 	programs := map[string]func([]string) error{
 		"transfer-server": transferServer, "transfer-client": transferClient, "udp-count": udpCount, "udp-send": udpSend,
-		"tcp-sink": tcpSink, "tcp-blast": tcpBlast, "udp-blast": udpBlast, "box": boxMain,
+		"tcp-sink": tcpSink, "tcp-blast": tcpBlast, "udp-blast": udpBlast, "box": boxMain, "inject": inject,
 	}
 	run := programs[args[0]]
 	if run == nil {
