@@ -22,7 +22,7 @@ func Groups() []Group {
 		{"add", addCases()}, {"algorithms", algorithmCases()}, {"addresses", addressCases()}, {"natt", nattCases()},
 		{"update", updateCases()}, {"get-delete", getDeleteCases()}, {"dump-flush", dumpFlushCases()},
 		{"policies", policyCases()}, {"templates", templateCases()}, {"selectors", selectorCases()}, {"expire", expireCases()},
-		{"others", otherCases()},
+		{"others", otherCases()}, {"acquire", acquireCases()}, {"usage", usageCases()}, {"mapping", mappingCases()},
 	}
 }
 

@@ -10,6 +10,7 @@ package oracle
 import (
 	"flag"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
@@ -40,6 +41,8 @@ type linux struct {
 	guest *qemu.Guest
 	// larval says that the lifetime of larval SAs is not Linux's own.
 	larval bool
+	// inject sends packets as the peer; nil until the first case with packets, when the guest gets addresses too.
+	inject *netlab.Injector
 }
 
 func (k *linux) call(method string, args, reply any) error {
@@ -65,6 +68,41 @@ func (k *linux) Step(socket string, octets []byte, wait time.Duration) (int, map
 	var r agent.KeyRead
 	err := k.call("KeyStep", agent.KeyWrite{Socket: socket, Octets: octets, Wait: wait}, &r)
 	return r.Errno, r.Received, err
+}
+
+func (k *linux) Emit(from, to netip.AddrPort, octets int) error {
+	if err := k.network(); err != nil {
+		return err
+	}
+	return k.call("Emit", agent.Packet{From: from, To: to, Octets: octets}, &struct{}{})
+}
+
+func (k *linux) Arrive(packet []byte) error {
+	if err := k.network(); err != nil {
+		return err
+	}
+	k.inject.Send(packet)
+	return nil
+}
+
+// network gives the guest and its peer their addresses, and the guest a port for ESP in UDP. From now on the kernel looks for no module:
+// every REGISTER would have it look for a dozen that are not there.
+func (k *linux) network() error {
+	if k.inject != nil {
+		return nil
+	}
+	k.guest.IP("addr add "+addr2+"/24 dev "+qemu.Tap, "addr add 192.0.2.3/24 dev "+qemu.Tap)
+	k.guest.GuestIP("addr add "+addr1+"/24 dev eth0", "addr add "+inner1+"/32 dev lo", "route add "+inner2+" via "+addr2)
+	k.guest.Call("Encap", agent.EncapPort{Port: 4500, Type: agent.EncapNonESP}, &struct{}{})
+	k.inject = k.guest.StartInjector()
+	const socket = "warm"
+	for _, m := range []message{msg(register, esp), espSA(add, 0x7fff), named(del, esp, 0x7fff)} { // what the cases need is loaded
+		if err := k.call("KeyStep", agent.KeyWrite{Socket: socket, Octets: m.octets(0)}, &agent.KeyRead{}); err != nil {
+			return err
+		}
+	}
+	k.guest.WriteFile("/proc/sys/kernel/modprobe", "\n")
+	return k.call("KeyClose", socket, &struct{}{})
 }
 
 func (k *linux) Larval(seconds int) (int, error) {

@@ -5,12 +5,17 @@
 package oracle
 
 import (
+	"encoding/binary"
 	"errors"
 	"math/rand"
+	"net/netip"
+	"slices"
 	"time"
 
+	"github.com/natterjack/natterjack/ipsec/dataplane"
 	"github.com/natterjack/natterjack/ipsec/keysock"
 	"github.com/natterjack/natterjack/ipsec/sadb"
+	"github.com/natterjack/natterjack/wire/natt"
 	"github.com/natterjack/natterjack/wire/pfkey"
 )
 
@@ -24,6 +29,8 @@ const (
 // ours is a server of ours. Each case has a new one.
 type ours struct {
 	db      *sadb.DB
+	out     *dataplane.Outbound
+	in      *dataplane.Inbound
 	server  *keysock.Server
 	now     time.Time
 	clients map[string]keysock.ClientID
@@ -36,6 +43,8 @@ func (o *ours) Reset() (err error) {
 	if o.db, err = sadb.New(o.now, sadb.Config{Rand: rand.New(rand.NewSource(1)), SPIPerDestination: true}); err != nil {
 		return err
 	}
+	engine := dataplane.New(o.db, dataplane.Config{})
+	o.out, o.in = engine.NewOutbound(), engine.NewInbound()
 	o.server = keysock.New(o.db, keysock.Config{})
 	o.clients, o.received = map[string]keysock.ClientID{}, map[keysock.ClientID][][]byte{}
 	return nil
@@ -93,6 +102,26 @@ func (o *ours) deliver(out []keysock.Delivery) {
 	for _, d := range out {
 		o.received[d.To] = append(o.received[d.To], d.Msg)
 	}
+}
+
+// Emit has the engine send a packet that came from its device. Where it goes is not this package's question.
+func (o *ours) Emit(from, to netip.AddrPort, octets int) error {
+	p := datagram(from, to, make([]byte, octets))
+	buf := make([]byte, dataplane.Headroom+len(p))
+	copy(buf[dataplane.Headroom:], p)
+	o.out.Seal(o.now, [][]byte{buf}, []int{len(p)}, dataplane.Headroom)
+	return nil
+}
+
+// Arrive has the engine read what the port of ESP in UDP received.
+func (o *ours) Arrive(packet []byte) error {
+	port := func(addr, port []byte) netip.AddrPort {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(addr)), binary.BigEndian.Uint16(port))
+	}
+	payload := slices.Clone(packet[ipv4Header+udpHeader:])
+	o.in.Open(o.now, []dataplane.Datagram{{Buf: payload, N: len(payload), Encap: natt.NonESP, Rules: natt.Linux,
+		Remote: port(packet[12:16], packet[20:22]), Local: port(packet[16:20], packet[22:24])}})
+	return nil
 }
 
 // pass lets time pass, and delivers what the database has to say.

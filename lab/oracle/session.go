@@ -8,6 +8,7 @@ package oracle
 import (
 	"encoding/binary"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +22,9 @@ type System interface {
 	Open(socket string) error
 	// Step writes a message, unless it is empty, lets the time pass, and reads what every open socket received.
 	Step(socket string, octets []byte, wait time.Duration) (errno int, received map[string][][]byte, err error)
+	// Emit has the system send a UDP datagram with that many octets of zeros, Arrive receive an IPv4 packet from its peer.
+	Emit(from, to netip.AddrPort, octets int) error
+	Arrive(packet []byte) error
 	// Close closes a socket.
 	Close(socket string) error
 	// Larval asks for larval SAs to live so long from now on, in seconds, and returns how long they do.
