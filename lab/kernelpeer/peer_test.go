@@ -29,21 +29,30 @@ type peerCase struct {
 	answer bool
 	// state is what the kernel must say of its SAs.
 	state string
+	// udp says that ESP is in UDP without a NAT.
+	udp bool
+	// ike has each side rekey the IKE SA too; brief leaves out all but pings: what it is about is the suite.
+	ike, brief bool
 }
 
 func cases() []peerCase {
 	return []peerCase{
-		{name: "tunnel, ESP in UDP", nat: true, esp: "aes128gcm16-esn", state: `encap type espinudp[\s\S]*esn`},
+		{name: "tunnel, ESP in UDP", nat: true, esp: "aes128gcm16-esn", state: `encap type espinudp[\s\S]*esn`, ike: true},
 		{name: "tunnel, ESP in UDP over IPv6", nat: true, ipv6: true, esp: "aes256-sha256", state: `encap type espinudp`},
 		{name: "tunnel, ESP", esp: "aes256-sha384-esn", state: `proto esp[\s\S]*mode tunnel[\s\S]*esn`},
 		{name: "tunnel, ESP over IPv6", ipv6: true, esp: "chacha20poly1305", answer: true, state: `proto esp[\s\S]*mode tunnel`},
-		{name: "transport, ESP", transport: true, esp: "aes128gcm16-esn", answer: true, state: `mode transport[\s\S]*esn`},
+		{name: "transport, ESP", transport: true, esp: "aes128gcm16-esn", answer: true, state: `mode transport[\s\S]*esn`, ike: true},
 		{name: "transport, ESP over IPv6", transport: true, ipv6: true, esp: "aes128-sha1", state: `mode transport`},
 		{name: "transport, ESP in UDP", nat: true, transport: true, esp: "aes128gcm16", state: `mode transport[\s\S]*encap type espinudp`},
 		{name: "transport, ESP in UDP over IPv6", nat: true, ipv6: true, transport: true, esp: "aes128-sha256-esn", state: `mode transport[\s\S]*encap type espinudp`},
 		{name: "tunnel, ESP with CCM", esp: "aes256ccm16-esn", state: `rfc4309\(ccm\(aes\)\)`},
 		{name: "transport, ESP with GMAC", transport: true, esp: "aes128gmac", state: `rfc4543\(gcm\(aes\)\)`},
 		{name: "tunnel, ESP with XCBC", esp: "aes128-aesxcbc", state: `xcbc\(aes\)`},
+		{name: "tunnel, ESP with CTR and SHA2-512", esp: "aes192ctr-sha512-esn", state: `rfc3686\(ctr\(aes\)\)`, brief: true},
+		{name: "tunnel, ESP with 3DES and CMAC", esp: "3des-aescmac", state: `cmac\(aes\)[\s\S]*des3_ede`, brief: true},
+		{name: "transport, ESP with CCM-8", transport: true, esp: "aes128ccm8-esn", state: `rfc4309\(ccm\(aes\)\) \S+ \(152 bits\) 64`, brief: true},
+		{name: "transport, ESP with CCM-12", transport: true, esp: "aes256ccm12", state: `rfc4309\(ccm\(aes\)\) \S+ \(280 bits\) 96`, brief: true},
+		{name: "transport, AH with SHA2-384", transport: true, ah: "sha384", state: `hmac\(sha384\)`, brief: true},
 		{name: "transport, AH", transport: true, ah: "sha256-esn", state: `proto ah[\s\S]*mode transport`},
 		{name: "tunnel, AH over IPv6", ipv6: true, ah: "sha1", answer: true, state: `proto ah[\s\S]*mode tunnel`},
 		{name: "tunnel, IPComp and ESP", esp: "aes128gcm16", ipcomp: true, state: `proto comp`},
@@ -56,6 +65,21 @@ func TestKernelPeer(t *testing.T) {
 	for _, c := range cases() {
 		t.Run(c.name, func(t *testing.T) { c.run(t, w) })
 	}
+	t.Run("manual keys", func(t *testing.T) {
+		m := newManual(t, w)
+		defer m.close()
+		for _, c := range manualCases() {
+			t.Run(c.name, func(t *testing.T) { c.run(t, m) })
+		}
+	})
+	t.Run("sequence numbers", func(t *testing.T) {
+		n := newNumbers(t, w)
+		defer n.close()
+		for _, c := range numbersCases() {
+			t.Run(c.name, func(t *testing.T) { c.run(t, n) })
+		}
+		t.Run("GCM ends", func(t *testing.T) { lastNumbers(t, n) })
+	})
 }
 
 // ends are the addresses outside.
@@ -109,6 +133,7 @@ func (c peerCase) configs(w *world) (client, gateway netlab.Config) {
 
 // run is the whole of a case.
 func (c peerCase) run(t *testing.T, w *world) {
+	w.startCharon(t)
 	w.translate(t, c.nat)
 	client, gateway := c.configs(w)
 	w.guest.WriteFile("/etc/swanctl/swanctl.conf", gateway.String())
@@ -128,9 +153,17 @@ func (c peerCase) run(t *testing.T, w *world) {
 	}
 	pairs := c.pairs(w, &sa)
 	c.pings(t, w, pairs)
+	if c.brief {
+		c.end(t, w, n)
+		capture.Stop()
+		return
+	}
 	pattern := netlab.NewPattern()
 	w.transfer(t, pairs[0].client, pairs[0].guest, pattern)
 	c.rekeys(t, w, n, pairs)
+	if c.ike {
+		c.rekeysIKE(t, w, n, pairs)
+	}
 	c.end(t, w, n)
 	if err := c.look(w, capture.Stop(), pattern); err != nil {
 		t.Errorf("outer link: %v", err)
@@ -199,7 +232,35 @@ func (w *world) kernelErrors() string {
 	return out + state + policy
 }
 
-// rekeys has each side rekey the child, and the client the IKE SA.
+// rekeysIKE has each side rekey the IKE SA (RFC 7296, Section 2.18). The children go over to the new one as they are: the kernel notices
+// nothing, and traffic of both goes on, and so does a rekey of the child under the new keys.
+func (c peerCase) rekeysIKE(t *testing.T, w *world, n *netlab.Node, pairs []pair) {
+	t.Helper()
+	for _, by := range []string{"client", "guest"} {
+		before := n.WaitUp(upLimit, 1)[0]
+		if by == "client" {
+			n.Swanctl("--rekey", "--ike", "lab")
+		} else {
+			w.must(t, "--rekey", "--ike", "lab")
+		}
+		n.WaitSAs(upLimit, "IKE SA rekeyed by the "+by, func(list []netlab.SA) bool {
+			up := netlab.Up(list)
+			if len(list) != 1 || len(up) != 1 || up[0].SPIi == before.SPIi || up[0].SPIr == before.SPIr {
+				return false
+			}
+			children := up[0].Installed()
+			return len(children) == 1 && children[0].SPIIn == before.Installed()[0].SPIIn
+		})
+		w.Eventually(upLimit, "the guest has one IKE SA", func() (bool, string) {
+			out, err := w.swanctl("--list-sas")
+			return err == nil && strings.Count(out, "lab: #") == 1 && strings.Count(out, "ESTABLISHED") == 1, out
+		})
+		c.pings(t, w, pairs)
+	}
+	c.rekeys(t, w, n, pairs)
+}
+
+// rekeys has each side rekey the child.
 func (c peerCase) rekeys(t *testing.T, w *world, n *netlab.Node, pairs []pair) {
 	t.Helper()
 	for _, by := range []string{"client", "guest"} {
@@ -247,10 +308,10 @@ const (
 // look says what the outer link held that it should not have.
 func (c peerCase) look(w *world, packets []netlab.Packet, pattern []byte) error {
 	_, public, far := c.ends(w)
-	clear := c.ah != "" || strings.Contains(c.esp, "gmac") // these do not encrypt
+	clear := c.esp == "" || strings.Contains(c.esp, "gmac") // these do not encrypt
 	data := byte(protoESP)
 	switch {
-	case c.nat:
+	case c.nat || c.udp:
 		data = protoUDP
 	case c.ah != "":
 		data = protoAH
@@ -269,7 +330,7 @@ func (c peerCase) look(w *world, packets []netlab.Packet, pattern []byte) error 
 			return fmt.Errorf("packet %d holds the payload's pattern in clear", i+1)
 		}
 		switch {
-		case p.Protocol == data && (data != protoUDP || p.IsESP()):
+		case p.Protocol == data && (data != protoUDP || c.udp || p.IsESP()):
 			count++
 		case p.Protocol != protoUDP:
 			return fmt.Errorf("packet %d is of protocol %d: % x", i+1, p.Protocol, p.Frame[:min(len(p.Frame), 96)])

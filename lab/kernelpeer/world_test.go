@@ -24,17 +24,18 @@ import (
 )
 
 const (
-	secret               = "a preshared key of the labs, 32+"
-	gatewayID, clientID  = "gw.example.org", "c0.clients.example.org"
-	inside4, inside6     = "10.20.0.1", "fd20::1" // of the guest, behind its tunnels
-	viciSocket           = "/run/charon.vici"
-	upLimit, guestLimit  = 10 * time.Second, 30 * time.Second
-	transferPort, octets = "7777", 1 << 20
+	secret              = "a preshared key of the labs, 32+"
+	gatewayID, clientID = "gw.example.org", "c0.clients.example.org"
+	inside4, inside6    = "10.20.0.1", "fd20::1" // of the guest, behind its tunnels
+	viciSocket          = "/run/charon.vici"
+	upLimit, guestLimit = 10 * time.Second, 30 * time.Second
+	firstPort, octets   = 7777, 1 << 20
 	// minPackets is how many packets a capture must hold when octets went each way: segments of 64 KiB may be one.
 	minPackets = 2 * octets / 65536
 )
 
 func TestMain(m *testing.M) {
+	helperMain()
 	netlab.Main()
 	code := m.Run()
 	netlab.RemoveBinary()
@@ -45,7 +46,11 @@ func TestMain(m *testing.M) {
 type world struct {
 	*netlab.World
 	guest *qemu.Guest
-	nat   bool
+	// What is so at this moment: the router is a NAT, the guest has its key daemon.
+	nat, charon bool
+	// transfers counts. Each has a port of its own: for some time, one that was a peer's in transport mode in UDP is nobody else's
+	// at its address.
+	transfers int
 }
 
 // newWorld builds the labs' topology and puts the machine where its gateway's namespace was, which becomes a switch.
@@ -61,6 +66,17 @@ func newWorld(t *testing.T) *world {
 	g.GuestIP("addr add 198.51.100.10/24 dev eth0", "-6 addr add 2001:db8:100::10/64 dev eth0 nodad",
 		"route add 192.168.77.0/24 via 198.51.100.1", "-6 route add fd77::/64 via 2001:db8:100::1",
 		"addr add "+inside4+"/24 dev lo", "-6 addr add "+inside6+"/64 dev lo nodad")
+	return w
+}
+
+// startCharon starts the guest's key daemon at first use.
+func (w *world) startCharon(t *testing.T) {
+	t.Helper()
+	if w.charon {
+		return
+	}
+	w.charon = true
+	g := w.guest
 	g.WriteFile("/etc/strongswan.conf", charonConf)
 	env := []string{"STRONGSWAN_CONF=/etc/strongswan.conf", "SWANCTL_DIR=/etc/swanctl"}
 	daemon := g.Background(env, "charon-systemd")
@@ -74,15 +90,14 @@ func newWorld(t *testing.T) *world {
 		}
 		return err == nil, fmt.Sprint(err)
 	})
-	t.Cleanup(func() {
-		if t.Failed() {
+	w.Cleanup(func() {
+		if w.Failed() {
 			var log []byte
 			if g.TryCall(time.Second, "ReadFile", "/tmp/charon.log", &log) == nil {
-				t.Logf("=== the guest's charon\n%s", tail(string(log), 80))
+				w.Logf("=== the guest's charon\n%s", tail(string(log), 80))
 			}
 		}
 	})
-	return w
 }
 
 func tail(s string, lines int) string {
@@ -162,7 +177,9 @@ type sums struct {
 // transfer moves octets each way between the client and a server in the guest, and compares hashes.
 func (w *world) transfer(t *testing.T, from, to string, pattern []byte) {
 	t.Helper()
-	args := []string{net.JoinHostPort(to, transferPort), strconv.Itoa(octets), hex.EncodeToString(pattern)}
+	port := strconv.Itoa(firstPort + w.transfers)
+	w.transfers++
+	args := []string{net.JoinHostPort(to, port), strconv.Itoa(octets), hex.EncodeToString(pattern)}
 	server := w.guest.Background([]string{"NETLAB_HELPER=1"}, append([]string{"/init", "transfer-server"}, args...)...)
 	defer server.Kill()
 	w.Eventually(upLimit, "the guest's server listens", func() (bool, string) {
@@ -172,8 +189,13 @@ func (w *world) transfer(t *testing.T, from, to string, pattern []byte) {
 	client := w.Clients[0].StartHelper("transfer-client", append([]string{"transfer-client"}, append(args, from)...)...)
 	defer client.Kill()
 	var cs, ss sums
-	if err := json.Unmarshal([]byte(client.Line(guestLimit)), &cs); err != nil {
-		t.Fatalf("transfer: %v", err)
+	var line string
+	select {
+	case line = <-client.Lines:
+	case <-time.After(guestLimit):
+	}
+	if err := json.Unmarshal([]byte(line), &cs); err != nil {
+		t.Fatalf("transfer: %v: %s\n%s", err, client.Log(), w.kernelErrors())
 	}
 	var o agent.Outcome
 	w.Eventually(guestLimit, "the guest's server ends", func() (bool, string) {
