@@ -13,8 +13,10 @@ import (
 	"github.com/natterjack/natterjack/ike"
 )
 
-// install has the host set up for a child on the client's goroutine, and goes on when that is done.
+// install has the host set up for a child on the client's goroutine, and goes on when that is done. The keys are the data plane's from
+// here on: what has them besides forgets them.
 func (s *shard) install(e *entry, t ike.Token, q ike.Install) {
+	defer wipeKeys(q.Child)
 	older, err := s.d.holders.hold(time.Now(), &q.Child, s.d.keyed == nil)
 	if err != nil {
 		s.d.kernel.Ask(time.Now(), e.unique, ike.Remove{SPIIn: q.Child.SPIIn})
@@ -25,16 +27,26 @@ func (s *shard) install(e *entry, t ike.Token, q ike.Install) {
 		s.answerNow(e, t, s.installed(e, q, older))
 		return
 	}
-	// The machine may close, and wipe what it has, before the host is set up.
-	keys := [...]*secret.Key{&q.Child.KeyIn, &q.Child.KeyOut, &q.Child.IntegIn, &q.Child.IntegOut}
 	seen := q.Child
-	seen.KeyIn, seen.KeyOut, seen.IntegIn, seen.IntegOut = secret.Key{}, secret.Key{}, secret.Key{}, secret.Key{}
-	for _, k := range keys {
+	for _, k := range keysOf(&seen) {
+		*k = secret.Key{}
+	}
+	for _, k := range keysOf(&q.Child) {
 		*k = k.Clone()
 	}
 	s.d.client.prepare(&seen, func(err error) {
 		s.q.put(input{call: func(s *shard) { s.prepared(e, t, q, older, err) }})
 	})
+}
+
+func keysOf(c *ike.ChildSA) [4]*secret.Key {
+	return [...]*secret.Key{&c.KeyIn, &c.KeyOut, &c.IntegIn, &c.IntegOut}
+}
+
+func wipeKeys(c ike.ChildSA) {
+	for _, k := range keysOf(&c) {
+		k.Wipe()
+	}
 }
 
 // installed installs the SAs of a child.
@@ -48,11 +60,7 @@ func (s *shard) installed(e *entry, q ike.Install, older []*holder) ike.Answer {
 
 // prepared installs the SAs of a child that the host is set up for, unless the machine wants it no more.
 func (s *shard) prepared(e *entry, t ike.Token, q ike.Install, older []*holder, err error) {
-	defer func() {
-		for _, k := range []secret.Key{q.Child.KeyIn, q.Child.KeyOut, q.Child.IntegIn, q.Child.IntegOut} {
-			k.Wipe()
-		}
-	}()
+	defer wipeKeys(q.Child)
 	if _, wanted := e.asks[t]; !wanted || e.closed {
 		s.d.client.removed(q.Child.SPIIn)
 		return

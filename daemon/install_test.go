@@ -113,3 +113,21 @@ func TestInstallOutlivesItsMachine(t *testing.T) {
 		t.Errorf("%d children, host %q", d.kernel.children(), h.lines)
 	}
 }
+
+// What a machine hands over is the data plane's alone afterwards.
+func TestInstallForgetsKeys(t *testing.T) {
+	for name, h := range map[string]Host{"no host": nil, "a host": &watcher{}} {
+		d := hosted(t, h)
+		if w, ok := h.(*watcher); ok {
+			w.d = d
+		}
+		s, u, c, answers := installing(t, d)
+		ask(s, u, ike.Install{Child: c})
+		if a := <-answers; a != (ike.Installed{}) {
+			t.Fatalf("%s: answer %+v", name, a)
+		}
+		if !c.KeyIn.Equal(octets(0, 20)) || !c.KeyOut.Equal(octets(0, 20)) {
+			t.Errorf("%s: keys are still there", name)
+		}
+	}
+}
