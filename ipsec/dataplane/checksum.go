@@ -1,7 +1,7 @@
 // Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
 
 // Checksums of the layer above IP, where what they cover is changed: addresses by a NAT between two hosts in transport mode (RFC
-// 3948, Section 3.1.2), ports by the translation of translate.go. A known original address is taken out and the other put in (RFC
+// 3948, Section 3.1.2), ports by that of clients.go. A known original address is taken out and the other put in (RFC
 // 1624), so that a wrong checksum stays wrong; where the original is unknown the checksum is made anew, which is no loss: the
 // ICV has covered the octets from the peer to here. Packets are the peer's; parse has seen them.
 

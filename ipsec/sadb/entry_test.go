@@ -547,6 +547,16 @@ func TestCheckIn(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { db.CheckIn(5, &across, layers) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
+	// An SA in transport mode can carry an IP packet: it is a tunnel's all the same, and its peer speaks for nobody.
+	db.SPDFlush()
+	addEntry(t, db, entry(In, Bypass))
+	for tunnel, want := range map[bool]Verdict{true: Rejected, false: Accepted} {
+		layers := chain(flat)
+		layers[0].Tunnel = tunnel
+		if got := db.CheckIn(5, &across, layers); got != want {
+			t.Errorf("bypass, out of a tunnel %v: %v", tunnel, got)
+		}
+	}
 	web := entry(In, Protect, esp)
 	web.Local.Proto, web.Local.PortFrom, web.Local.PortTo, web.Priority = 17, 1, 1, 1
 	db.SPDFlush()
@@ -664,15 +674,17 @@ func TestSkippedTunnel(t *testing.T) {
 	for _, c := range []struct {
 		proto uint8
 		src   netip.Addr
+		dst   netip.Addr
 		want  bool
 	}{
-		{ProtoIPComp, peer.Addr(), true},
-		{ProtoIPComp, netip.MustParseAddr("203.0.113.77"), false},
-		{ProtoAH, peer.Addr(), false},
+		{ProtoIPComp, peer.Addr(), local.Addr(), true},
+		{ProtoIPComp, netip.MustParseAddr("203.0.113.77"), local.Addr(), false},
+		{ProtoIPComp, peer.Addr(), netip.MustParseAddr("192.0.2.9"), false}, // this host's, but not the tunnel's
+		{ProtoAH, peer.Addr(), local.Addr(), false},
 	} {
 		db := newDB(t, 0)
 		sa := inSA(0x1200)
-		sa.Src, sa.Mode = c.src, Transport
+		sa.Src, sa.Dst, sa.Mode = c.src, c.dst, Transport
 		addSA(t, db, sa)
 		e := outEntry()
 		e.Dir = In
@@ -682,10 +694,10 @@ func TestSkippedTunnel(t *testing.T) {
 		}
 		addEntry(t, db, e)
 		f := Flow{Local: ipOf(e.Local.From), Remote: ipOf(e.Remote.From), Proto: 17, LocalPort: 9, RemotePort: 9, Ports: HavePorts}
-		chain := layersOf(db.Receiver(ProtoESP, 0x1200, local.Addr()))
+		chain := layersOf(db.Receiver(ProtoESP, 0x1200, c.dst))
 		chain[0].Tunnel = true
 		if got := db.CheckIn(db.Clock(start), &f, chain) == Accepted; got != c.want {
-			t.Errorf("%v from %v: accepted: %v", c.proto, c.src, got)
+			t.Errorf("%v from %v to %v: accepted: %v", c.proto, c.src, c.dst, got)
 		}
 	}
 }

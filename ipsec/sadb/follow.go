@@ -99,6 +99,9 @@ func (s *Single) tell(bit uint32, n *Notice) bool {
 	case noteMapping:
 		return db.follow(s, n)
 	case noteSoft:
+		if !s.softTold.Load() {
+			return false // its owner has given it other limits meanwhile
+		}
 		n.Kind = Expire
 		s.chooseAgain() // another may send
 		i := s.Info()

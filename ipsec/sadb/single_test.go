@@ -479,6 +479,29 @@ func TestT090Single(t *testing.T) {
 	}
 }
 
+// TestSoftTakenBack: an owner who has raised a limit hears no more of the one before it.
+func TestSoftTakenBack(t *testing.T) {
+	db := newDB(t, 0)
+	sa := outSA(0x6000)
+	sa.Limits = Limits{SoftPackets: 1}
+	s := addSA(t, db, sa)
+	if _, err := seals(s, start, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.UpdateSA(start, sa.ID(), Change{Limits: &Limits{SoftPackets: 3}}); err != nil {
+		t.Fatal(err)
+	}
+	if n := notices(db); len(n) != 0 {
+		t.Errorf("told of the first: %+v", n)
+	}
+	if _, err := seals(s, start, 2); err != nil {
+		t.Fatal(err)
+	}
+	if n := notices(db); len(n) != 1 || n[0].Kind != Expire || n[0].Hard {
+		t.Errorf("the second: %+v", n)
+	}
+}
+
 // TestT084Single: without ESN an SA ends for good at its last number, and was told soft long before.
 func TestT084Single(t *testing.T) {
 	db := newDB(t, 0)
