@@ -65,6 +65,16 @@ func theAH(p []ikev2msg.Payload) []ikev2msg.Payload {
 	return p
 }
 
+// encrypted adds to a proposal what AH has not (RFC 7296, Section 3.3.3).
+func encrypted(p []ikev2msg.Payload) []ikev2msg.Payload {
+	for _, p := range p {
+		if sa, ok := p.(*ikev2msg.SA); ok {
+			sa.Proposals[0].Transforms = append(sa.Proposals[0].Transforms, ikev2msg.Transform{Type: ikev2msg.TransformEncr, ID: uint16(suite.EncrAESGCM16), KeyLen: 128})
+		}
+	}
+	return p
+}
+
 // The responder agrees to what was not asked for. The initiator makes no child of it, and has the responder delete the one that it
 // believes in.
 func TestAnswersOfAnotherKind(t *testing.T) {
@@ -89,6 +99,7 @@ func TestAnswersOfAnotherKind(t *testing.T) {
 		{"AH for ESP", "mode=transport", theAH(good(useTransport())), false},
 		{"ESP for AH", "mode=transport ah=yes", good(useTransport()), false},
 		{"AH for AH", "mode=transport ah=yes", theAH(good(useTransport())), true},
+		{"AH with encryption", "mode=transport ah=yes", encrypted(theAH(good(useTransport()))), false},
 		{"IPComp that was not offered", "mode=tunnel", good(ipcomp(0x10, 0, 2)), false},
 		{"IPComp with DEFLATE", "mode=tunnel ipcomp=yes", good(ipcomp(0x10, 0, 2)), true},
 		{"its well-known CPI", "mode=tunnel ipcomp=yes", good(ipcomp(0, 2, 2)), true},
