@@ -152,6 +152,9 @@ func TestLeftIsToldInPart(t *testing.T) {
 	}
 	ear := w.client(pfkey.NetBSD, true)
 	w.last(ear, header(pfkey.TypePromisc, 1), pfkey.OK)
+	others := w.client(pfkey.FreeBSD, true)
+	w.want(others, add(0x999, "192.0.2.1", "192.0.2.2"), pfkey.OK)
+	w.want(others, protect(pfkey.LevelRequire, 0), pfkey.OK)
 	dead, _ := fresh()
 	const sas = 3000
 	m := add(0, "192.0.2.1", "192.0.2.2")
@@ -163,15 +166,16 @@ func TestLeftIsToldInPart(t *testing.T) {
 		clear(w.got)
 	}
 	w.s.Detach(w.now, dead)
-	if n := len(w.db.SAs(0, false)); n != sas {
+	if n := len(w.db.SAs(0, false)); n != sas+1 {
 		t.Fatalf("%d SAs are left", n)
 	}
-	if _, n := fresh(); n < 1000 || n > 4000 {
-		t.Errorf("%d deliveries to two clients, one of them promiscuous, about %d SAs", n, sas)
+	if _, n := fresh(); n < 1000 || n > 5000 {
+		t.Errorf("%d deliveries to three clients, one of them promiscuous, about %d SAs", n, sas)
 	}
-	if n := len(w.db.SAs(0, false)); n != 0 {
-		t.Errorf("%d SAs are left", n)
+	if n := len(w.db.SAs(0, false)); n != 1 || len(w.db.SPDList()) != 1 {
+		t.Errorf("%d SAs and %d policies are left, expected those of another client", n, len(w.db.SPDList()))
 	}
+	w.want(others, about(pfkey.TypeGet, add(0x999, "192.0.2.1", "192.0.2.2")), pfkey.OK)
 }
 
 // Several SAs with one SPI, which peers choose: each is found, and goes, for itself.

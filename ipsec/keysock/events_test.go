@@ -77,6 +77,13 @@ func TestAcquire(t *testing.T) {
 		if got = w.take(c); len(got) != 0 {
 			t.Errorf("%d more ACQUIREs for the same", len(got))
 		}
+		fine := &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeAcquire, SAType: pfkey.SATypeESP, Seq: a.Seq}}
+		w.send(c, fine) // no errno, no failure
+		w.advance(1100 * time.Millisecond)
+		w.packet()
+		if got = w.take(c); len(got) != 0 {
+			t.Errorf("%d ACQUIREs after what is no failure", len(got))
+		}
 		failed := &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeAcquire, SAType: pfkey.SATypeESP, Seq: a.Seq, Errno: pfkey.ETIMEDOUT}}
 		if got = w.send(c, failed); len(got) != 0 {
 			t.Error("the failure of an ACQUIRE has no answer")

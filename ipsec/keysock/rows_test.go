@@ -343,6 +343,11 @@ func TestRecipients(t *testing.T) {
 				if (len(got) == 1) != r.all || r.all && got[0].Type != r.m.Type {
 					t.Errorf("%v: client %d of another dialect heard %d messages", r.m.Type, i, len(got))
 				}
+				for _, m := range got { // the BSDs tell nobody of keys, Linux everybody who may know
+					if made := m.Type == pfkey.TypeAdd || m.Type == pfkey.TypeUpdate; made && (m.KeyAuth != nil) != (w.d[o] == pfkey.Linux) {
+						t.Errorf("%v: client %d: key %v", m.Type, i, m.KeyAuth)
+					}
+				}
 			}
 		}
 	})

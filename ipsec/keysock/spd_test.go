@@ -51,6 +51,16 @@ func TestPolicies(t *testing.T) {
 		if g.Policy.Priority != 7 || text(g.Src) != "10.1.0.0" || g.Src.PrefixLen != 16 || g.Src.Proto != 255 {
 			t.Errorf("%+v %+v", g.Src, g.Policy)
 		}
+		if (g.LifetimeHard != nil) != (d == pfkey.Linux) {
+			t.Error("a lifetime that was not given is Linux's to show")
+		}
+		m.LifetimeHard = &pfkey.Lifetime{AddTime: 3600}
+		w.want(c, m, pfkey.OK)
+		g = w.want(c, byID(pfkey.TypeSPDGet, a.Policy.ID), pfkey.OK)
+		if g.LifetimeHard == nil || g.LifetimeHard.AddTime != 3600 || g.LifetimeCurrent == nil || g.LifetimeCurrent.AddTime != uint64(start.Unix()) {
+			t.Errorf("%+v %+v", g.LifetimeHard, g.LifetimeCurrent)
+		}
+		m.LifetimeHard = nil
 		w.want(c, byID(pfkey.TypeSPDGet, 99), pfkey.ENOENT)
 		w.want(c, byID(pfkey.TypeSPDDelete2, 99), absent(d))
 		m.Type = pfkey.TypeSPDDelete
