@@ -128,9 +128,13 @@ type keyedPair struct {
 	reqid    uint32
 	ah       bool
 	mode     ike.Mode
+	ipcomp   bool           // it was asked for, if not agreed on: a trap's templates fit its SAs
+	cpi      [2]uint16      // of the SAs of IPComp that the other side has, in and out; zero: there is none
 	at       sadb.Endpoint  // of the inbound SA, and what is wanted of the other
 	outAt    sadb.Endpoint  // of the outbound SA, where the other side has it
 	held     *pfkey.Message // the outbound SA, until the pair below stops to send
+	cpiHeld  uint16         // and its CPI
+	below    bool           // what is sent meanwhile is compressed
 	replaces uint32
 	in, out  []keyedPolicy
 	hasOut   bool       // the other side has, or may have, its outbound SA

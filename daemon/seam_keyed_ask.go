@@ -70,7 +70,7 @@ func (k *keyed) reserve(unique uint64, q ike.Reserve) ike.Answer {
 	p.at.Local, p.at.Remote = netip.AddrPortFrom(q.Local.Unmap(), 0), netip.AddrPortFrom(q.Remote.Unmap(), 0)
 	a, err := k.request(&pfkey.Message{
 		Header: pfkey.Header{Type: pfkey.TypeGetSPI, SAType: satype(q.AH)}, Src: addressOf(q.Remote), Dst: addressOf(q.Local),
-		SPIRange: &pfkey.SPIRange{Min: 1 << 24, Max: 1<<32 - 1}, SA2: &pfkey.SA2{Mode: modeOf(q.Mode), Reqid: p.reqid},
+		SPIRange: &pfkey.SPIRange{Min: 1 << 24, Max: 1<<32 - 1}, SA2: &pfkey.SA2{Mode: pfkey.ModeAny, Reqid: p.reqid}, // UPDATE says which
 	})
 	if err != nil || a.SA == nil {
 		k.mu.Lock()
@@ -92,9 +92,13 @@ func (k *keyed) install(c ike.ChildSA) ike.Answer {
 		return installed(sadb.ErrReservation)
 	}
 	k.mu.Lock()
-	p.spiOut, p.mode, p.at = c.SPIOut, c.Mode, endpoint(c.Path, c.Encap)
+	// The reservation has the addresses of when it was asked for; the NAT may have another for the peer since.
+	at, reserved := endpoint(c.Path, c.Encap), p.at
+	p.spiOut, p.mode, p.at = c.SPIOut, c.Mode, at
+	p.at.Local, p.at.Remote = netip.AddrPortFrom(reserved.Local.Addr(), at.Local.Port()), netip.AddrPortFrom(reserved.Remote.Addr(), at.Remote.Port())
+	p.ipcomp = c.CPIIn != 0 || c.Config != nil && c.Config.IPComp
 	k.mu.Unlock()
-	err := k.addSAs(p, &c)
+	err := k.addSAs(p, &c, at)
 	if err == nil && !c.Config.NoPolicies {
 		err = k.addPolicies(p, &c)
 	}
@@ -106,15 +110,18 @@ func (k *keyed) install(c ike.ChildSA) ike.Answer {
 	return ike.Installed{}
 }
 
-func (k *keyed) addSAs(p *keyedPair, c *ike.ChildSA) error {
+func (k *keyed) addSAs(p *keyedPair, c *ike.ChildSA, at sadb.Endpoint) error {
 	if c.Config == nil {
 		return errors.New("child: no configuration")
 	}
 	if err := expressible(c); err != nil {
 		return err
 	}
-	if c.Mode == ike.ModeTransport && slices.ContainsFunc(c.TSRemote, func(s ike.Selector) bool { return s.From != p.at.Remote.Addr() || s.To != s.From }) {
-		return fmt.Errorf("%w: transport mode is with %s alone over PF_KEY", sadb.ErrSelectors, p.at.Remote.Addr())
+	if c.Mode == ike.ModeTransport && slices.ContainsFunc(c.TSRemote, func(s ike.Selector) bool { return s.From != at.Remote.Addr() || s.To != s.From }) {
+		return fmt.Errorf("%w: transport mode is with %s alone over PF_KEY", sadb.ErrSelectors, at.Remote.Addr())
+	}
+	if c.Mode == ike.ModeTransport && p.at != at {
+		return sadb.ErrReservation // moving it would lose the original addresses
 	}
 	limits, err := limitsOf(*c)
 	if err != nil {
@@ -124,26 +131,35 @@ func (k *keyed) addSAs(p *keyedPair, c *ike.ChildSA) error {
 	if err != nil {
 		return err
 	}
-	defer wipeMessage(in)
+	_, err = k.request(in)
+	wipeMessage(in)
+	if err == nil {
+		err = k.moveIn(p, at)
+	}
+	if err == nil {
+		err = k.addCompression(p, keyedIn, c.CPIIn)
+	}
+	if err != nil {
+		return err
+	}
 	out, err := saMessage(p, c, limits, false)
 	if err != nil {
 		return err
 	}
-	if _, err = k.request(in); err != nil {
-		wipeMessage(out)
-		return err
-	}
 	if c.Standby && k.sends(c.Replaces) {
 		k.mu.Lock()
-		p.held, p.replaces = out, c.Replaces
+		p.held, p.replaces, p.cpiHeld = out, c.Replaces, c.CPIOut
+		if old := k.pairs.in[c.Replaces]; old != nil {
+			p.below = old.compresses(pfkey.DirOut)
+		}
 		k.mu.Unlock()
 		return nil
 	}
-	return k.addOut(p, out)
+	return k.addOut(p, out, c.CPIOut)
 }
 
 // addOut adds the outbound SA of a pair, and wipes what was to be said.
-func (k *keyed) addOut(p *keyedPair, out *pfkey.Message) error {
+func (k *keyed) addOut(p *keyedPair, out *pfkey.Message, cpi uint16) error {
 	defer wipeMessage(out)
 	k.mu.Lock()
 	p.hasOut, p.outAt = true, p.at
@@ -157,6 +173,8 @@ func (k *keyed) addOut(p *keyedPair, out *pfkey.Message) error {
 		k.mu.Lock()
 		p.hasOut = false // what has its name, if anything has, is another's
 		k.mu.Unlock()
+	case cpi != 0:
+		return k.addCompression(p, keyedOut, cpi)
 	}
 	return err
 }
@@ -174,7 +192,7 @@ func (k *keyed) promote(p *keyedPair) error {
 	p.moving.Lock()
 	defer p.moving.Unlock()
 	k.mu.Lock()
-	m, at := p.held, p.at
+	m, cpi, at := p.held, p.cpiHeld, p.at
 	p.held = nil
 	k.mu.Unlock()
 	if m == nil {
@@ -182,7 +200,14 @@ func (k *keyed) promote(p *keyedPair) error {
 	}
 	m.Src, m.Dst = addressOf(at.Local.Addr()), addressOf(at.Remote.Addr())
 	nattOf(m, at, at.Local, at.Remote)
-	return k.addOut(p, m)
+	err := k.addOut(p, m, cpi)
+	k.mu.Lock()
+	list, changed := p.out, p.below != p.compresses(pfkey.DirOut)
+	k.mu.Unlock()
+	if err == nil && changed {
+		err = k.reclaim(p, list)
+	}
+	return err
 }
 
 // move swaps the endpoint of both SAs in place (UPDATE with NEW_ADDRESS), and of the policies. Where the first moves and the second
@@ -197,30 +222,51 @@ func (k *keyed) move(p *keyedPair, path ike.Path) error {
 	if p.mode == ike.ModeTransport && (to.Remote.Addr() != old.Remote.Addr() || to.Local.Addr() != old.Local.Addr()) {
 		return errStays
 	}
-	moved := func(spi uint32, from, dest, newFrom, newDest netip.AddrPort) error {
-		m := &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeUpdate, SAType: satype(p.ah)}, SA: &pfkey.SA{SPI: spi, State: pfkey.StateMature},
-			Src: addressOf(from.Addr()), Dst: addressOf(dest.Addr()), NewSrc: addressOf(newFrom.Addr()), NewDst: addressOf(newDest.Addr()),
-			SA2: &pfkey.SA2{Mode: modeOf(p.mode), Reqid: p.reqid}}
-		nattOf(m, to, newFrom, newDest)
-		_, err := k.request(m)
+	if err := k.moveIn(p, to); err != nil {
 		return err
 	}
-	if err := moved(p.spiIn, old.Remote, old.Local, to.Remote, to.Local); err != nil {
+	if err := k.moveCompression(p, keyedIn, old, to); err != nil {
 		return err
 	}
-	k.mu.Lock()
-	p.at = to
-	k.mu.Unlock()
 	if !sending {
 		return k.movePolicies(p)
 	}
-	if err := moved(p.spiOut, outOld.Local, outOld.Remote, to.Local, to.Remote); err != nil {
+	if err := k.moveSA(p, p.spiOut, to, outOld.Local, outOld.Remote, to.Local, to.Remote); err != nil {
 		return err
 	}
 	k.mu.Lock()
 	p.outAt = to
 	k.mu.Unlock()
+	if err := k.moveCompression(p, keyedOut, outOld, to); err != nil {
+		return err
+	}
 	return k.movePolicies(p)
+}
+
+// moveIn moves the inbound SA, if it is not there already.
+func (k *keyed) moveIn(p *keyedPair, to sadb.Endpoint) error {
+	k.mu.Lock()
+	old := p.at
+	k.mu.Unlock()
+	if old == to {
+		return nil
+	}
+	if err := k.moveSA(p, p.spiIn, to, old.Remote, old.Local, to.Remote, to.Local); err != nil {
+		return err
+	}
+	k.mu.Lock()
+	p.at = to
+	k.mu.Unlock()
+	return nil
+}
+
+func (k *keyed) moveSA(p *keyedPair, spi uint32, at sadb.Endpoint, from, to, newFrom, newTo netip.AddrPort) error {
+	m := &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeUpdate, SAType: satype(p.ah)}, SA: &pfkey.SA{SPI: spi, State: pfkey.StateMature},
+		Src: addressOf(from.Addr()), Dst: addressOf(to.Addr()), NewSrc: addressOf(newFrom.Addr()), NewDst: addressOf(newTo.Addr()),
+		SA2: &pfkey.SA2{Mode: p.saMode(), Reqid: p.reqid}}
+	nattOf(m, at, newFrom, newTo)
+	_, err := k.request(m)
+	return err
 }
 
 // remove deletes a pair or a reservation and returns what it had counted. What waited for it sends from now on.
@@ -247,7 +293,8 @@ func (k *keyed) remove(now time.Time, spiIn uint32, onlyOut bool) ike.Usage {
 	k.mu.Lock()
 	at := p.at
 	k.mu.Unlock()
-	k.delete(p, p.spiIn, at.Remote, at.Local)
+	k.dropCompression(p, keyedIn, at)
+	k.delete(satype(p.ah), p.spiIn, at.Remote, at.Local)
 	k.forget(spiIn)
 	return final
 }
@@ -268,15 +315,16 @@ func (k *keyed) stopSending(p *keyedPair) (waits []*keyedPair) {
 	if held != nil {
 		wipeMessage(held)
 	}
+	k.dropCompression(p, keyedOut, at)
 	if hadOut {
-		k.delete(p, p.spiOut, at.Local, at.Remote)
+		k.delete(satype(p.ah), p.spiOut, at.Local, at.Remote)
 	}
 	return waits
 }
 
 // delete deletes one SA. One that is gone already (a hard lifetime) is no failure.
-func (k *keyed) delete(p *keyedPair, spi uint32, from, to netip.AddrPort) {
-	m := &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeDelete, SAType: satype(p.ah)}, SA: &pfkey.SA{SPI: spi},
+func (k *keyed) delete(kind pfkey.SAType, spi uint32, from, to netip.AddrPort) {
+	m := &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeDelete, SAType: kind}, SA: &pfkey.SA{SPI: spi},
 		Src: addressOf(from.Addr()), Dst: addressOf(to.Addr())}
 	if _, err := k.request(m); err != nil && !errors.Is(err, pfkey.ESRCH) && !errors.Is(err, errNoService) {
 		k.opts.Log.Error("an SA could not be deleted", "spi", fmt.Sprintf("%08x", spi), "reason", err.Error())

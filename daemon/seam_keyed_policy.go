@@ -158,7 +158,15 @@ type claimant interface {
 func (p *keyedPair) class() keyedClass      { return classChild }
 func (p *keyedPair) kind() pfkey.PolicyType { return pfkey.PolicyIPsec }
 func (p *keyedPair) requests(dir pfkey.Dir) []pfkey.Request {
-	return requestsOf(dir, p.reqid, p.ah, p.mode, p.at.Local.Addr(), p.at.Remote.Addr())
+	level := pfkey.LevelUse // what cannot be made shorter comes as it is
+	if dir == pfkey.DirOut {
+		level = pfkey.LevelUnique
+	}
+	list := requestsOf(dir, p.reqid, p.ah, p.mode, p.at.Local.Addr(), p.at.Remote.Addr())
+	if p.compresses(dir) {
+		list = compressed(list, level)
+	}
+	return list
 }
 
 func (p *standing) class() keyedClass {
@@ -185,7 +193,11 @@ func (p *standing) requests(dir pfkey.Dir) []pfkey.Request {
 	if p.action != sadb.Protect {
 		return nil
 	}
-	return requestsOf(dir, p.reqid, p.ah, p.mode, p.outLocal, p.outPeer)
+	list := requestsOf(dir, p.reqid, p.ah, p.mode, p.outLocal, p.outPeer)
+	if p.ipcomp {
+		list = compressed(list, pfkey.LevelUse)
+	}
+	return list
 }
 
 // requestsOf are the SAs of a pair.

@@ -40,8 +40,6 @@ func addressOf(a netip.Addr) *pfkey.Address {
 // expressible refuses what PF_KEY has no words for.
 func expressible(c *ike.ChildSA) error {
 	switch {
-	case c.CPIIn != 0:
-		return errors.New("IPComp is not built over PF_KEY: set ipcomp = no")
 	case !c.Config.CopyDF:
 		return errors.New("copy_df = no is not built over PF_KEY: leave it out, or use --ipsec engine")
 	case !c.Config.CopyECN:
@@ -54,7 +52,7 @@ func expressible(c *ike.ChildSA) error {
 
 // saMessage is the UPDATE of the inbound or the ADD of the outbound SA.
 func saMessage(p *keyedPair, c *ike.ChildSA, limits sadb.Limits, inbound bool) (*pfkey.Message, error) {
-	m := &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeAdd, SAType: satype(c.AH)}, SA2: &pfkey.SA2{Mode: modeOf(c.Mode), Reqid: p.reqid}}
+	m := &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeAdd, SAType: satype(c.AH)}, SA2: &pfkey.SA2{Mode: p.saMode(), Reqid: p.reqid}}
 	spi, key, integ, from, to := c.SPIOut, c.KeyOut, c.IntegOut, p.at.Local, p.at.Remote
 	origFrom, origTo := c.OrigLocal, c.OrigRemote
 	if inbound {

@@ -197,7 +197,6 @@ func TestKeyedRefusals(t *testing.T) {
 	defer s.hub.Close()
 	k, _ := keyedTo(t, path)
 	for option, change := range map[string]func(*ike.ChildSA){
-		"ipcomp":    func(c *ike.ChildSA) { c.CPIIn = 0x4000 },
 		"copy_df":   func(c *ike.ChildSA) { c.Config.CopyDF = false },
 		"copy_ecn":  func(c *ike.ChildSA) { c.Config.CopyECN = false },
 		"copy_dscp": func(c *ike.ChildSA) { c.Config.CopyDSCP = ike.CopyDSCPNo },

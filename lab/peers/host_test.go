@@ -137,7 +137,7 @@ func TestPolicies(t *testing.T) {
 			capture = tn.Router.Capture("wan")
 			counter := g.Space.CountUDP("10.20.0.1:1") // nothing listens on port 8: only the wire is looked at
 			c.Inner.SendUDP(c.Inner4.String()+":0", "10.20.0.2:8", 20, 100)
-			time.Sleep(200 * time.Millisecond)
+			time.Sleep(time.Second) // a busy machine takes a while to send and to capture them
 			counter.Stop()
 			if n := clear(capture.Stop(), 8); n != 20 {
 				t.Errorf("pass: %d of 20 datagrams went in clear", n)
