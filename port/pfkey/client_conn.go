@@ -8,6 +8,7 @@ package pfkey
 import (
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 
 	wire "github.com/natterjack/natterjack/wire/pfkey"
@@ -81,7 +82,7 @@ func (c *client) read() {
 		clear(buf) // there may have been a key in it
 		if err != nil {
 			if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) && !disconnected(err) {
-				c.h.log.Info("PF_KEY client disconnected", "client", uint64(c.id), "reason", err)
+				c.h.complain(slog.LevelInfo, "PF_KEY client disconnected", "client", uint64(c.id), "reason", err)
 			}
 			return
 		}

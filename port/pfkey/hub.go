@@ -11,6 +11,7 @@
 package pfkey
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,6 +33,8 @@ const (
 	maxQueueMessages = 1024
 	// dumpBurst is how many messages of a DUMP are made before somebody else's request has its turn.
 	dumpBurst = 64
+	// logPause lies between two lines of one kind that clients can cause: fewer than 1,000 in an hour (HOSTILE T-103).
+	logPause = 4 * time.Second
 	// acceptPause is the pause after a failure of accept (no more file descriptors).
 	acceptPause = 100 * time.Millisecond
 )
@@ -72,13 +75,43 @@ type Hub struct {
 
 	clients map[wire.ClientID]*client // owned by the owner's goroutine
 
-	mu        sync.Mutex // protects listeners
+	mu        sync.Mutex // protects what follows
 	listeners map[*Listener]struct{}
+	said      map[string]*line
+}
+
+// line is one kind of log line: when it was written, and how often it was not since.
+type line struct {
+	at   time.Time
+	held int
+}
+
+// complain writes a line that clients can cause as often as they like.
+func (h *Hub) complain(level slog.Level, text string, attrs ...any) {
+	now := time.Now()
+	h.mu.Lock()
+	l := h.said[text]
+	if l == nil {
+		l = &line{}
+		h.said[text] = l
+	}
+	if !l.at.IsZero() && now.Sub(l.at) < logPause {
+		l.held++
+		h.mu.Unlock()
+		return
+	}
+	if l.held > 0 {
+		attrs = append(attrs, "not_logged", l.held)
+	}
+	*l = line{at: now}
+	h.mu.Unlock()
+	h.log.Log(context.Background(), level, text, attrs...)
 }
 
 // NewHub starts the goroutine that owns the server. Close ends it.
 func NewHub(server Server, log *slog.Logger) *Hub {
-	h := &Hub{server: server, log: log, turns: make(chan func()), closed: make(chan struct{}), clients: map[wire.ClientID]*client{}, listeners: map[*Listener]struct{}{}}
+	h := &Hub{server: server, log: log, turns: make(chan func()), closed: make(chan struct{}), clients: map[wire.ClientID]*client{},
+		listeners: map[*Listener]struct{}{}, said: map[string]*line{}}
 	h.ended.Go(h.own)
 	return h
 }
@@ -142,7 +175,7 @@ func (h *Hub) Serve(l *Listener) {
 		case errors.Is(err, net.ErrClosed):
 			return
 		case err != nil:
-			h.log.Warn("PF_KEY socket: a client could not be accepted", "socket", l.Path(), "error", err)
+			h.complain(slog.LevelWarn, "PF_KEY socket: a client could not be accepted", "socket", l.Path(), "error", err)
 			select {
 			case <-h.closed:
 			case <-time.After(acceptPause):
@@ -157,12 +190,12 @@ func (h *Hub) Serve(l *Listener) {
 func (h *Hub) admit(l *Listener, conn *net.UnixConn) {
 	peer, privileged := peerOf(conn, l.config.Readable)
 	if !privileged && !l.config.Readable {
-		h.log.Warn("PF_KEY client refused: it is of another user", "socket", l.Path(), "uid", peer.UID)
+		h.complain(slog.LevelWarn, "PF_KEY client refused: it is of another user", "socket", l.Path(), "uid", peer.UID)
 		conn.Close()
 		return
 	}
 	if err := h.Add(conn, wire.ClientInfo{Dialect: l.config.Dialect, Privileged: privileged}); err != nil {
-		h.log.Warn("PF_KEY client refused", "socket", l.Path(), "uid", peer.UID, "error", err)
+		h.complain(slog.LevelWarn, "PF_KEY client refused", "socket", l.Path(), "uid", peer.UID, "error", err)
 	}
 }
 
@@ -246,7 +279,7 @@ func (h *Hub) deliver(list []wire.Delivery, requester wire.ClientID) {
 		}
 		h.lost.Add(1)
 		if c.lost++; c.lost == 1 {
-			h.log.Warn("a PF_KEY client does not read: it loses messages", "client", uint64(c.id))
+			h.complain(slog.LevelWarn, "a PF_KEY client does not read: it loses messages", "client", uint64(c.id))
 		}
 	}
 }

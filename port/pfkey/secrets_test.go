@@ -2,7 +2,7 @@
 
 //go:build linux
 
-// Keys in messages stay nowhere longer than the messages have to, and what of a Conn others must not be able to confuse.
+// Keys in messages stay nowhere longer than the messages have to; what clients cannot do to a log, and others not to a Conn.
 
 package pfkey
 
@@ -179,5 +179,40 @@ func TestListenersAreForgotten(t *testing.T) {
 	h.Serve(l)
 	if len(h.listeners) != 0 {
 		t.Error("a listener that is closed is kept")
+	}
+}
+
+// TestT103SparingLog: a client that comes again and again is refused in a line now and then, which says how many there were.
+func TestT103SparingLog(t *testing.T) {
+	var out bytes.Buffer
+	s := newTables(1)
+	s.full = true
+	h := NewHub(s, slog.New(slog.NewTextHandler(&out, nil)))
+	path := t.TempDir() + "/k"
+	l, err := Listen(path, Config{Dialect: wire.Linux})
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		h.Serve(l)
+	}()
+	for range 50 {
+		c := connect(t, path, wire.Linux)
+		if _, err := c.Receive(limited(t)); err == nil {
+			t.Fatal("it is served")
+		}
+	}
+	h.mu.Lock()
+	h.said["PF_KEY client refused"].at = time.Now().Add(-logPause)
+	h.mu.Unlock()
+	if _, err := connect(t, path, wire.Linux).Receive(limited(t)); err == nil {
+		t.Fatal("it is served")
+	}
+	h.Close()
+	<-served
+	if text := out.String(); strings.Count(text, "\n") != 2 || !strings.Contains(text, "not_logged=49") {
+		t.Errorf("expected two lines about 51 clients:\n%s", text)
 	}
 }

@@ -156,6 +156,21 @@ func TestAppendRefuses(t *testing.T) {
 	}
 }
 
+// TestDirections: each message that names a policy by its selectors needs a direction that the dialect has.
+func TestDirections(t *testing.T) {
+	for _, d := range []Dialect{FreeBSD, NetBSD, Linux} {
+		for _, typ := range []Type{TypeSPDAdd, TypeSPDUpdate, TypeSPDDelete, TypeSPDSetIdx, TypeMigrate, TypeSPDGet, TypeSPDDelete2} {
+			for dir := range Dir(5) {
+				byID := typ == TypeSPDGet || typ == TypeSPDDelete2
+				want := (dir > 0 || byID) && (dir <= DirOut || dir == DirFwd && d == Linux) && (typ != TypeMigrate || d == Linux)
+				if _, err := (Codec{Dialect: d}).Append(nil, &Message{Header: Header{Type: typ}, Policy: &Policy{Dir: dir}}); (err == nil) != want {
+					t.Errorf("%v %v direction %d: %v", d, typ, dir, err)
+				}
+			}
+		}
+	}
+}
+
 // TestT097: what is appended has zeros wherever it has no value (CVE-2013-2234): nothing of the buffer that it is written into, nothing of
 // the message that it was parsed from. Each octet of each message is either a value, or reserved: then it is zero, and stays so
 // whatever was received.

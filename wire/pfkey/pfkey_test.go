@@ -312,6 +312,22 @@ func TestNothingLeftBehind(t *testing.T) {
 	}
 }
 
+// TestNothingLeftOfAFailure: of a message that cannot be appended no octet stays in the buffer.
+func TestNothingLeftOfAFailure(t *testing.T) {
+	for _, c := range codecs() {
+		m := samples(c.Dialect)[0]
+		m.Order = []ExtType{ExtKeyAuth, ExtKeyEncrypt}
+		m.Sensitivity = &Opaque{make([]byte, 5)}
+		dst := make([]byte, 8, 4096)
+		if b, err := c.Append(dst, m); err == nil || b != nil {
+			t.Fatalf("%v: %x %v", c, b, err)
+		}
+		if left := dst[:cap(dst)]; !bytes.Equal(left, make([]byte, len(left))) {
+			t.Errorf("%v: left behind %x", c, left)
+		}
+	}
+}
+
 // TestParseCopies: a message stays what it is when its octets are cleared.
 func TestParseCopies(t *testing.T) {
 	for _, c := range codecs() {
