@@ -209,27 +209,6 @@ func TestClientGone(t *testing.T) {
 	}
 }
 
-// TestHostSpeaksAgain: what this host begins to a port of a client that is gone waits until that has rested since its end was seen, and
-// no packet need come from anybody for that.
-func TestHostSpeaksAgain(t *testing.T) {
-	h := newHouse(t, time.Unix(1_800_000_000, 0))
-	a, b := h.move(), h.move()
-	if who, _ := h.down(protoUDP, 7777); who != a {
-		t.Fatal("it is not the first client's, whose policy is the first")
-	}
-	h.gw.db.Remove(h.now, a.spiGW, false)
-	for _, passed := range []time.Duration{0, time.Minute, 5*time.Minute - time.Second} {
-		h.now = time.Unix(1_800_000_000, 0).Add(passed)
-		if who, _ := h.down(protoUDP, 7777); who != nil {
-			t.Errorf("after %s somebody else got it", passed)
-		}
-	}
-	h.now = time.Unix(1_800_000_000, 0).Add(5*time.Minute + time.Second)
-	if who, _ := h.down(protoUDP, 7777); who != b {
-		t.Errorf("after five minutes it reaches nobody: %v", h.gw.e.Counters())
-	}
-}
-
 // TestDeniedNAT: a peer that says it has the NAT's address itself gets no other peer's port by that.
 func TestDeniedNAT(t *testing.T) {
 	h := newHouse(t, time.Unix(1_800_000_000, 0))

@@ -102,6 +102,61 @@ func TestTwoL2TPClients(t *testing.T) {
 	}
 }
 
+// TestL2TPClientsMove: the carrier's masquerade forgets its mappings, and then has another address. The server goes on seeing the same two
+// peers, through a rekey from each side too, and each gets its own answers.
+func TestL2TPClientsMove(t *testing.T) {
+	for name, v6 := range map[string]bool{"ipv4": false, "ipv6": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := scenario{pair: pair{netlab.Natterjack, netlab.Natterjack}, mode: host, strict: true,
+				top: netlab.Topology{NAT: netlab.Masquerade, Homes: true, Clients: 2, IPv6: v6}}
+			s.editClient, s.editGateway = l2tp("dynamic[udp/1701]", "dynamic[udp/1701]"), l2tp("dynamic[udp/1701]", "dynamic[udp]")
+			tn := s.up(t)
+			tn.Gateway.Start("echo", nil, "python3", "-c", echoServer, tn.Gateway.Addr.String())
+			time.Sleep(time.Second)
+			ask := func(i int) (string, error) {
+				out, err := tn.clients[i].Try("python3", "-c", echoClient, tn.Gateway.Public.String(), fmt.Sprintf("client %d", i))
+				return strings.TrimSpace(out), err
+			}
+			var seen [2]string
+			for i := range seen {
+				var err error
+				if seen[i], err = ask(i); err != nil {
+					t.Fatalf("client %d: %v: %s", i, err, seen[i])
+				}
+			}
+			if seen[0] == seen[1] {
+				t.Fatalf("the server saw both clients %s", seen[0])
+			}
+			same := func(when string) {
+				t.Helper()
+				for i := range seen {
+					// The first answer after a change may go where the client was: what is asked is lost with it.
+					if _, err := ask(i); err != nil {
+						time.Sleep(time.Second)
+					}
+					if out, err := ask(i); err != nil || out != seen[i] {
+						t.Errorf("%s the server sees client %d %s (%v), before %s", when, i, out, err, seen[i])
+					}
+				}
+			}
+			tn.Forget()
+			same("after the NAT has forgotten")
+			if v6 {
+				tn.Router.IP("addr del 2001:db8:100::1/64 dev wan", "addr add 2001:db8:100::7/64 dev wan nodad")
+			} else {
+				tn.Router.IP("addr del 198.51.100.1/24 dev wan", "addr add 198.51.100.7/24 dev wan")
+			}
+			tn.Forget()
+			same("from another address")
+			tn.clients[0].Swanctl("--rekey", "--child", "net")
+			tn.gw.Swanctl("--rekey", "--child", "net")
+			time.Sleep(time.Second)
+			same("from another address and after rekeys")
+		})
+	}
+}
+
 // refused asks a port where nobody listens, and expects the other host's kernel to say so.
 const refused = `
 import socket, sys
