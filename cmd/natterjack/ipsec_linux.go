@@ -9,12 +9,15 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"github.com/natterjack/natterjack/daemon"
+	"github.com/natterjack/natterjack/daemon/config"
 	"github.com/natterjack/natterjack/daemon/host"
 	"github.com/natterjack/natterjack/daemon/keyhost"
 	port "github.com/natterjack/natterjack/port/pfkey"
 	"github.com/natterjack/natterjack/port/redirect"
+	"github.com/natterjack/natterjack/port/tun"
 	"github.com/natterjack/natterjack/wire/natt"
 	"github.com/natterjack/natterjack/wire/pfkey"
 )
@@ -34,6 +37,9 @@ func (s *service) openKeyed(path string, o *daemon.Options) error {
 	ports, err := keyhost.DialPorts(path, s.log)
 	if err != nil {
 		return fmt.Errorf("--ipsec pfkey:%s: %w; is `natterjack pfkey serve --pfkey %s=freebsd` running?", path, err, path)
+	}
+	if list := othersOptions(s.opts); len(list) > 0 {
+		s.log.Warn("options of the section daemon do nothing here: the interface is the PF_KEY service's", "options", strings.Join(list, " "))
 	}
 	s.keyed = &keyedEngine{ports}
 	s.plane = &dataPlane{mode: "pfkey", why: "--ipsec pfkey:" + path}
@@ -61,6 +67,22 @@ func (s *service) openKeyed(path string, o *daemon.Options) error {
 		Log:    s.log,
 	}
 	return nil
+}
+
+// othersOptions are those that were set and that `pfkey serve` has instead, by flags or not at all.
+func othersOptions(o config.DaemonOptions) (list []string) {
+	for _, x := range []struct {
+		name string
+		set  bool
+	}{
+		{"tun", o.Tun != tun.DefaultName}, {"mtu", o.MTU != 0}, {"table", o.Table != 0}, {"fwmark", o.Fwmark != 0}, {"gso", o.GSO != "auto"},
+		{"routes", !o.Routes},
+	} {
+		if x.set {
+			list = append(list, x.name)
+		}
+	}
+	return list
 }
 
 // socketOf names a port of this process, one a family.

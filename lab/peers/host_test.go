@@ -146,6 +146,44 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
+// TestTrap: start_action = trap. The first packet brings the child up and arrives, nothing leaves in clear before, and after the
+// peer has taken the child away the next packet brings it back.
+func TestTrap(t *testing.T) {
+	for _, p := range ourClients() {
+		t.Run(p.String(), func(t *testing.T) {
+			t.Parallel()
+			s := scenario{pair: p, top: netlab.Topology{NAT: netlab.Masquerade}, mode: network, encap: true}
+			s.editClient = func(c *netlab.Config) { c.Children[0].Options = append(c.Children[0].Options, "start_action = trap") }
+			tn := s.start(t)
+			c, g := tn.Clients[0], tn.Gateway
+			tn.Eventually(5*time.Second, "the trap", func() (bool, string) {
+				out, err := tn.clients[0].TrySwanctl("--list-pols", "--trap")
+				return err == nil && strings.Contains(out, "10.20."), out
+			})
+			capture := tn.Router.Capture("wan")
+			first := func(when string) {
+				t.Helper()
+				counter := g.Inner.CountUDP(net.JoinHostPort(g.Inner4.String(), "9"))
+				c.Inner.SendUDP(c.Inner4.String()+":0", net.JoinHostPort(g.Inner4.String(), "9"), 1, 100)
+				tn.gw.WaitUp(5*time.Second, 1)
+				time.Sleep(500 * time.Millisecond)
+				if n, _, _ := counter.Stop(); n != 1 {
+					t.Errorf("%s: %d packets arrived, expected the one that asked", when, n)
+				}
+			}
+			first("the first packet")
+			tn.pings(0)
+			tn.gw.Swanctl("--terminate", "--ike", "lab")
+			time.Sleep(4 * time.Second) // packets alone have an attempt begun only so often
+			first("after the peer's delete")
+			tn.pings(0)
+			if err := tn.outer(1).Check(capture.Stop()); err != nil {
+				t.Errorf("outer link: %v", err)
+			}
+		})
+	}
+}
+
 // clear counts datagrams to a port in clear.
 func clear(packets []netlab.Packet, port uint16) (n int) {
 	for i := range packets {
