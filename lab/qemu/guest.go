@@ -26,8 +26,8 @@ import (
 )
 
 const (
-	// bootLimit is for a busy machine; a quiet one is ready in 4 to 7 s.
-	bootLimit = 60 * time.Second
+	// bootLimit is for a very busy machine; a quiet one is ready in 4 to 7 s.
+	bootLimit = 150 * time.Second
 	// runLimit bounds every program in the guest that is run to its end, callSlack what its answer may take besides.
 	runLimit, callSlack = 20 * time.Second, 10 * time.Second
 	// Tap is the guest's network card as its namespace sees it.
