@@ -54,9 +54,10 @@ type keyed struct {
 	tests []string
 }
 
-// keyedLabs are all labs of lab/peers but those of what the engine never sees (authentication, ports that are taken, strongSwan with itself)
-// and those of several clients at one address in transport mode, which are refused by name. The second part has dozens of near-equal cases, whose peer sees no difference: two of
-// ours alone, so that both ends are behind PF_KEY. By hand `LAB_IPSEC=pfkey go test -tags lab ./lab/peers` runs the rest of them as well.
+// keyedLabs are all labs of lab/peers but those of what the engine never sees (authentication, ports that are taken, strongSwan with
+// itself) and those of several clients at one address in transport mode, which are refused by name. The second part has dozens of
+// near-equal cases, of which strongSwan as a peer sees no difference: two of ours alone, so that both ends are behind PF_KEY. By hand
+// `LAB_IPSEC=pfkey go test -tags lab ./lab/peers` runs the rest as well.
 func keyedLabs() []keyed {
 	return []keyed{
 		{nil, []string{
