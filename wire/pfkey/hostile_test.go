@@ -4,6 +4,7 @@ package pfkey
 
 import (
 	"bytes"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -153,6 +154,49 @@ func TestAppendRefuses(t *testing.T) {
 	}
 	if _, err := (Codec{Dialect: FreeBSD}).Append(nil, &Message{Header: Header{Type: TypeMigrate}}); err == nil {
 		t.Error("FreeBSD has no MIGRATE")
+	}
+}
+
+// TestT096Limits: a policy of more requests than are taken, a filter with prefixes that no address has, and a private extension with
+// something in its reserved octets.
+func TestT096Limits(t *testing.T) {
+	for _, c := range codecs() {
+		m := &Message{Header: Header{Type: TypeSPDAdd}, Policy: &Policy{Dir: DirIn, Requests: make([]Request, MaxRequests)}}
+		b, err := c.Append(nil, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := find(c, b, ExtPolicy)
+		b = append(b, b[len(b)-c.Dialect.requestHeader():]...)
+		c.order().PutUint16(b[at:], uint16((len(b)-at)/8))
+		c.order().PutUint16(b[4:], uint16(len(b)/8))
+		if m, err := c.Parse(b); err == nil || !strings.Contains(err.Error(), "more than 16") {
+			t.Errorf("%v: 17 requests: %v %v", c, m, err)
+		}
+		o := c.Private(PrivateMoves)
+		o.Data[0], o.Data[3] = 0xff, 0xff
+		b, err = c.Append(nil, &Message{Header: Header{Type: TypeRegister}, KMPrivate: o})
+		if err != nil || c.order().Uint32(b[find(c, b, ExtKMPrivate)+4:]) != 0 {
+			t.Errorf("%v: %x %v", c, b, err)
+		}
+		if c.Dialect != Linux {
+			continue
+		}
+		for _, f := range []Filter{{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("10.1.2.3/32")}, {netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("::/0")}} {
+			b, err := c.Append(nil, &Message{Header: Header{Type: TypeDump}, Filter: &f})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, off := range []int{38, 39} { // the two prefix lengths
+				for _, bits := range []byte{uint8(f.Src.Addr().BitLen()) + 1, 255} {
+					bad := slices.Clone(b)
+					bad[find(c, b, ExtFilter)+off] = bits
+					if m, err := c.Parse(bad); err == nil {
+						t.Errorf("%v: prefix length %d: %v", c, bits, m.Filter)
+					}
+				}
+			}
+		}
 	}
 }
 
