@@ -129,3 +129,18 @@ func TestRekeyAfterAnotherAddress(t *testing.T) {
 		t.Errorf("not rekeyed: %v", a.SAs())
 	}
 }
+
+// Of two children that meet what the peer wants, the one that has all of it goes before one that narrows it (RFC 7296, Section 2.9).
+func TestWholeGoesFirst(t *testing.T) {
+	_, a, b := cast(true)
+	half, whole := a.Conns[0].Children[0], a.Conns[0].Children[1]
+	half.LocalTS, half.RemoteTS = slices.Clone(whole.LocalTS), whole.RemoteTS
+	half.LocalTS[0].To = half.LocalTS[0].From
+	f := a.Forge(b, false)
+	if s := answered(t, f, 0, offer(2)); !strings.Contains(s, "{ SA") {
+		t.Fatal(s)
+	}
+	if list := a.SAs(); list[len(list)-1].Name != whole.Name {
+		t.Errorf("the answer is %s", list[len(list)-1].Name)
+	}
+}
