@@ -6,12 +6,15 @@ package dataplane
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
 
+	"github.com/natterjack/natterjack/crypt/secret"
+	"github.com/natterjack/natterjack/ipsec/esp"
 	"github.com/natterjack/natterjack/ipsec/sadb"
 )
 
@@ -212,4 +215,82 @@ func unwhole(d Datagram) Datagram {
 	d.Ident = binary.BigEndian.Uint16(d.Buf[4:])
 	d.Buf, d.N, d.Whole = d.Buf[20:], d.N-20, false
 	return d
+}
+
+// TestAnothersTunnel: an SA in transport mode belongs to the peer whose address it has. One who writes another's into the header outside,
+// which nothing authenticates, has no part in the tunnel inside that the policy gives the other, compressed or not.
+func TestAnothersTunnel(t *testing.T) {
+	gateway, friend, thief := plain.gateway.Addr(), plain.client.Addr(), netip.MustParseAddr("203.0.113.77")
+	site, behind := netip.MustParseAddr("10.2.0.7"), netip.MustParseAddr("10.1.0.5")
+	p := packet(behind, site, 17, append(udpOf(5000, 1701, 0), bytes.Repeat([]byte("x"), 400)...))
+	for _, compressed := range []bool{false, true} {
+		for _, c := range []struct{ has, writes netip.Addr }{{friend, friend}, {thief, friend}, {thief, thief}} {
+			d := newDuo(t, plain)
+			k := key(20)
+			for _, sa := range []sadb.SA{
+				{Proto: sadb.ProtoESP, SPI: 0x1000, Src: c.has, Dst: gateway, Mode: tr, Suite: gcm, Key: k},
+				{Proto: sadb.ProtoIPComp, SPI: 0x3000, Src: friend, Dst: gateway, Mode: tn},
+			} {
+				if err := d.b.db.AddSA(d.now, sa); err != nil {
+					t.Fatal(err)
+				}
+			}
+			tunnel := tmpl(sadb.ProtoIPComp, tn, sadb.Use)
+			tunnel.Src, tunnel.Dst = friend, gateway
+			if _, err := d.b.db.SPDAdd(d.now, sadb.SPDEntry{Dir: sadb.In, Action: sadb.Protect, Local: host(site), Remote: host(behind),
+				Templates: []sadb.Template{tunnel, tmpl(sadb.ProtoESP, tr, sadb.Require)}}); err != nil {
+				t.Fatal(err)
+			}
+			s, err := esp.NewSealer(0x1000, gcm, k, secret.Key{}, rand.Reader)
+			if err != nil {
+				t.Fatal(err)
+			}
+			buf := make([]byte, 2048)
+			n, next := copy(buf[s.Head():], p), uint8(protoIPv4)
+			if compressed {
+				var ok bool
+				if n, ok = d.a.e.codec.Compress(buf[s.Head():], p, 0x3000, protoIPv4); !ok {
+					t.Fatal("not compressed")
+				}
+				next = protoIPComp
+			}
+			size, err := s.Seal(buf, n, next)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := d.b.open(d.now, []Datagram{{Buf: buf[:size], N: size, Remote: netip.AddrPortFrom(c.writes, 0), Local: netip.AddrPortFrom(gateway, 0)}})
+			if want := c.has == friend; len(got) == 1 != want {
+				t.Errorf("compressed %v, an SA of %v, %v outside: %d packets", compressed, c.has, c.writes, len(got))
+			}
+		}
+	}
+}
+
+// TestDirectionOfIPComp: a peer that knows the CPI of an SA that this host has not used yet, and has a tunnel to put the packet into, does not
+// make it one that opens.
+func TestDirectionOfIPComp(t *testing.T) {
+	d := newDuo(t, plain)
+	d.sa(sadb.ProtoIPComp, tr, 0x3000)
+	d.sa(sadb.ProtoESP, tr, 0x1000)
+	ours, theirs := plain.client.Addr(), plain.gateway.Addr()
+	d.policy(host(ours), host(theirs), tmpl(sadb.ProtoIPComp, tr, sadb.Require), tmpl(sadb.ProtoESP, tr, sadb.Require))
+	r := d.a.db.Within(sadb.ProtoIPComp, 0x3000, ours, theirs)
+	if r == nil {
+		t.Fatal("the SA is not found")
+	}
+	b, out := make([]byte, 2048), make([]byte, 4096)
+	n, ok := d.a.e.codec.Compress(b, make([]byte, 500), 0x3000, 17)
+	if !ok {
+		t.Fatal("not compressed")
+	}
+	r.BeginOpen(1)
+	_, _, err := r.Decompress(d.a.e.codec, out, b[:n])
+	r.EndOpen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := relength(packet(ours, theirs, 17, append(udpOf(1, 2, 0), make([]byte, 500)...)), 500)
+	if got := d.b.open(d.now, d.cross(d.a.seal(d.now, p), true)); len(got) != 1 {
+		t.Errorf("%d packets; %v", len(got), d.a.e.Counters())
+	}
 }

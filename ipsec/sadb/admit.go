@@ -99,7 +99,9 @@ func admit(templates []template, layers []Layer, bare *Layer) bool {
 // between reports whether a layer lay between the template's ends.
 func (t *template) between(l *Layer) bool { return l.Src == t.Src && l.Dst == t.Dst }
 
-// fits reports whether a layer is one of the template. In transport mode its addresses are the packet's, by the SA's own look-up.
+// fits reports whether a layer is one of the template. In transport mode its addresses are those of the header in front, which nobody has
+// authenticated where it is the outermost one: they must be the SA's, or who has an SA in transport mode would write another peer's and
+// send what comes out of that one's tunnel.
 func (t *template) fits(l *Layer) bool {
 	r := l.SA
 	switch {
@@ -112,5 +114,8 @@ func (t *template) fits(l *Layer) bool {
 	if t.Reqid != 0 && t.Reqid != sa.Reqid {
 		return false
 	}
-	return t.Mode == Transport || sa.Dst == t.Dst && (sa.Src == t.Src || sa.Src.IsUnspecified())
+	if t.Mode == Transport {
+		return sa.Dst == l.Dst && r.ComesFrom(l.Src)
+	}
+	return sa.Dst == t.Dst && (sa.Src == t.Src || sa.Src.IsUnspecified())
 }

@@ -76,10 +76,11 @@ func (s *Single) usable() bool {
 // seals reports whether the SA is one that seals: it opens nothing from then on.
 func (s *Single) seals() bool { return s.sender.Load() != nil }
 
-// opens reports whether the SA is one that opens: something has. It never seals.
+// opens reports whether the SA is one that opens: something authentic has. It never seals. What IPComp decompresses is nobody's, and
+// there is no key under which it could be reflected.
 func (s *Single) opens() bool {
 	x := s.receiver.Load()
-	return x != nil && x.count.last.Load() != 0
+	return x != nil && s.proto != ProtoIPComp && x.count.last.Load() != 0
 }
 
 // Orig are the addresses of source and destination of the SA's packets in the peer's checksums (NAT-OA); invalid: the same
