@@ -26,8 +26,9 @@ type duo struct {
 	now  time.Time
 	a, b *end
 	s    seen
-	// reqid of the SAs that sa adds.
+	// reqid of the SAs that sa adds, and whether they are in UDP.
 	reqid uint32
+	udp   bool
 }
 
 func newDuo(t testing.TB, s seen) *duo {
@@ -42,6 +43,9 @@ func (d *duo) sa(proto uint8, mode sadb.Mode, spi uint32) {
 		sa := sadb.SA{Proto: proto, SPI: spi + i, Src: d.s.client.Addr(), Dst: d.s.gateway.Addr(), Mode: mode, Reqid: d.reqid, Window: 64, CopyDF: true, CopyECN: true}
 		if i == 1 {
 			sa.Src, sa.Dst = sa.Dst, sa.Src
+		}
+		if d.udp {
+			sa.Encap, sa.SrcPort, sa.DstPort = natt.NonESP, 4500, 4500
 		}
 		switch proto {
 		case sadb.ProtoESP:
@@ -423,9 +427,12 @@ func TestLayersNoAllocation(t *testing.T) {
 	for name, templates := range map[string][]sadb.Template{
 		"ah":            {tmpl(51, tr, sadb.Require)},
 		"ipcomp esp ah": {tmpl(108, tr, sadb.Use), tmpl(50, tr, sadb.Require), tmpl(51, tr, sadb.Require)},
+		"three tunnels": {tmpl(50, tr, sadb.Require), tmpl(51, tn, sadb.Require), tmpl(108, tn, sadb.Require), tmpl(50, tn, sadb.Require)},
+		"ah under esp":  {tmpl(51, tr, sadb.Require), tmpl(108, tr, sadb.Require), tmpl(50, tr, sadb.Require)},
 	} {
 		d := newDuo(t, plain)
 		for i, x := range templates {
+			templates[i].Reqid, d.reqid = uint32(i+1), uint32(i+1)
 			d.sa(x.Proto, x.Mode, uint32(0x1000+16*i))
 		}
 		d.policy(host(plain.client.Addr()), host(plain.gateway.Addr()), templates...)
@@ -439,6 +446,9 @@ func TestLayersNoAllocation(t *testing.T) {
 		memory := make([]byte, 1<<20)
 		run := func() {
 			n := received(grams[:], memory, d.a.out.Seal(d.now, bufs, sizes, Headroom).Datagrams)
+			for i := range grams[:n] {
+				grams[i] = unwhole(grams[i])
+			}
 			if got := d.b.in.Open(d.now, grams[:n]); len(got.Packets) != BatchSize {
 				t.Fatalf("%s: %d packets; %v %v", name, len(got.Packets), d.a.e.Counters(), d.b.e.Counters())
 			}
