@@ -279,13 +279,14 @@ func (k *keyed) remove(now time.Time, spiIn uint32, onlyOut bool) ike.Usage {
 	if u, ok := k.count(now, p).(ike.Usage); ok {
 		final = u
 	}
-	waits := k.stopSending(p)
-	for _, o := range waits {
+	// First what waited sends: between the two there is no moment without an SA.
+	for _, o := range k.waiters(p) {
 		if err := k.promote(o); err != nil && !errors.Is(err, errNoService) {
 			k.opts.Log.Error("an outbound SA could not be added: its child ends", "spi", fmt.Sprintf("%08x", o.spiOut), "reason", err.Error())
 			k.notice(o.unique, ike.Expire{SPIIn: o.spiIn, Hard: true})
 		}
 	}
+	k.stopSending(p)
 	k.dropPolicies(p, onlyOut)
 	if onlyOut {
 		return final
@@ -299,18 +300,25 @@ func (k *keyed) remove(now time.Time, spiIn uint32, onlyOut bool) ike.Usage {
 	return final
 }
 
-// stopSending deletes the outbound SA of a pair, and returns the pairs that waited for that.
-func (k *keyed) stopSending(p *keyedPair) (waits []*keyedPair) {
-	p.moving.Lock()
-	defer p.moving.Unlock()
+// waiters are the pairs that wait for one to stop to send.
+func (k *keyed) waiters(p *keyedPair) (waits []*keyedPair) {
 	k.mu.Lock()
-	held, hadOut, at := p.held, p.hasOut, p.outAt
-	p.held, p.hasOut, p.noOut = nil, false, true
+	defer k.mu.Unlock()
 	for _, o := range k.pairs.in {
 		if o.held != nil && o.replaces == p.spiIn {
 			waits = append(waits, o)
 		}
 	}
+	return waits
+}
+
+// stopSending deletes the outbound SA of a pair.
+func (k *keyed) stopSending(p *keyedPair) {
+	p.moving.Lock()
+	defer p.moving.Unlock()
+	k.mu.Lock()
+	held, hadOut, at := p.held, p.hasOut, p.outAt
+	p.held, p.hasOut, p.noOut = nil, false, true
 	k.mu.Unlock()
 	if held != nil {
 		wipeMessage(held)
@@ -319,7 +327,6 @@ func (k *keyed) stopSending(p *keyedPair) (waits []*keyedPair) {
 	if hadOut {
 		k.delete(satype(p.ah), p.spiOut, at.Local, at.Remote)
 	}
-	return waits
 }
 
 // delete deletes one SA. One that is gone already (a hard lifetime) is no failure.

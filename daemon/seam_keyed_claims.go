@@ -177,13 +177,17 @@ func (k *keyed) holdAgain() {
 	}
 }
 
-// acquired is told of an ACQUIRE.
+// acquired is told of an ACQUIRE. One for a child's own SAs is left alone: they come, or the child goes.
 func (k *keyed) acquired(m *pfkey.Message) {
 	if m.SA2 == nil || m.SA2.Reqid == 0 {
 		return
 	}
 	reqid := m.SA2.Reqid
 	k.mu.Lock()
+	if !slices.ContainsFunc(k.standing, func(p *standing) bool { return p.action == sadb.Protect && p.reqid == reqid }) {
+		k.mu.Unlock()
+		return
+	}
 	if len(k.acquires) >= maxAcquires {
 		clear(k.acquires) // what waits is dropped in time
 	}
