@@ -316,6 +316,8 @@ func FuzzTransportPeer(f *testing.F) {
 	f.Add(uint8(60), append([]byte{17, 0, 1, 4, 0, 0, 0, 0}, udpOf(1, 2, 8)...), true)
 	f.Add(uint8(58), []byte{128, 0, 0, 0, 0, 1, 0, 1}, true)
 	f.Add(uint8(4), ipv4("10.1.0.2", "198.51.100.2", 17, udpOf(1, 2, 3)), false)
+	f.Add(uint8(1), complaint(natted.client.Addr(), natted.gateway.Addr(), 3, 3, 0, packet(natted.gateway.Addr(), natted.client.Addr(), 17, udpOf(1701, 1701, 4)))[20:], false)
+	f.Add(uint8(58), complaint(nat6.client.Addr(), nat6.gateway.Addr(), 1, 4, 0, packet(nat6.gateway.Addr(), nat6.client.Addr(), 6, tcpOf(2, 1, 3, 2)))[40:], true)
 	four, six := newPeers(f, natted, natt.NonESP, nil), newPeers(f, nat6, natt.NonESP, nil)
 	f.Fuzz(func(t *testing.T, next uint8, payload []byte, v6 bool) {
 		if len(payload) > maxPacket {
