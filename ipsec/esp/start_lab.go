@@ -8,8 +8,20 @@
 
 package esp
 
+import "sync/atomic"
+
 // StartAt has the next packet be number seq+1.
-func (o *Sealer) StartAt(seq uint64) { o.seq.Store(seq) }
+func (o *Sealer) StartAt(seq uint64) { set(&o.seq, seq) }
+
+// set works whether the number may be read beside the sealer or only by its holder.
+func set(number any, seq uint64) {
+	switch n := number.(type) {
+	case *uint64:
+		*n = seq
+	case *atomic.Uint64:
+		n.Store(seq)
+	}
+}
 
 // StartAt has the window be where seq was the newest packet.
 func (o *Opener) StartAt(seq uint64) { o.window.Commit(seq) }

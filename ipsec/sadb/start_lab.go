@@ -21,7 +21,7 @@ func (db *DB) StartAt(proto uint8, spi uint32, dst netip.Addr, seals bool, seq u
 		switch x := s.asSender(); {
 		case x == nil || x.seq() != 0:
 			return fmt.Errorf("SPI %08x: it is in use", spi)
-		case x.sealer != nil:
+		case proto == ProtoESP:
 			x.sealer.StartAt(seq)
 		case x.ah != nil:
 			x.ah.StartAt(seq)
@@ -31,7 +31,7 @@ func (db *DB) StartAt(proto uint8, spi uint32, dst netip.Addr, seals bool, seq u
 	switch x := s.asReceiver(); {
 	case x == nil || x.seq() != 0:
 		return fmt.Errorf("SPI %08x: it is in use", spi)
-	case x.opn != nil:
+	case proto == ProtoESP:
 		x.opn.StartAt(seq)
 	case x.ah != nil:
 		x.ah.StartAt(seq)
