@@ -38,18 +38,24 @@ const aeadIVLen = 8 // RFC 4106, Section 3.1; RFC 4309, Section 3.1; RFC 5282, S
 
 // Box seals or opens messages of one direction of an SA. It allocates nothing per message. It is not safe for concurrent
 // use: its SA guards it.
+//
+// What an AEAD needs is small: among very many SAs it lies with its SA in memory. What others need beside it is elsewhere.
 type Box struct {
 	aead  cipher.AEAD
-	gmac  bool     // everything is additional data
+	other *other   // nil: the AEAD does it all
 	nonce [12]byte // salt | IV
-	salt  int      // octets of salt in it
+	salt  uint8    // octets of salt in it
 
+	ivLen, icvLen, align uint8
+	gmac                 bool // everything is additional data
+}
+
+// other is what a Box has that is not an AEAD alone.
+type other struct {
 	enc, dec cbcMode  // CBC
 	ctr      *counter // CTR
 	mac      hash.Hash
 	sum      [maxMAC]byte
-
-	ivLen, icvLen, align int
 }
 
 // maxMAC is the longest MAC before it is cut, in octets: SHA2-512.
@@ -77,7 +83,7 @@ func NewBox(e Encr, bits int, i Integ, keyE, keyA secret.Key) (*Box, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Box{mac: mac, icvLen: i.ICVLen(), align: 1}
+	b := &Box{other: &other{mac: mac}, icvLen: uint8(i.ICVLen()), align: 1}
 	switch e {
 	case EncrNULL: // RFC 2410: no key, no IV, no padding of its own
 		return b, nil
@@ -88,8 +94,11 @@ func NewBox(e Encr, bits int, i Integ, keyE, keyA secret.Key) (*Box, error) {
 }
 
 func newAEADBox(e Encr, keyE secret.Key) (*Box, error) {
-	b := &Box{ivLen: aeadIVLen, icvLen: e.ICVLen(), align: 1, salt: e.SaltLen(), gmac: e == EncrNullAESGMAC}
-	key, salt := keyE.Bytes()[:keyE.Len()-b.salt], keyE.Bytes()[keyE.Len()-b.salt:]
+	b := &Box{ivLen: aeadIVLen, icvLen: uint8(e.ICVLen()), align: 1, salt: uint8(e.SaltLen()), gmac: e == EncrNullAESGMAC}
+	if b.gmac {
+		b.other = &other{}
+	}
+	key, salt := keyE.Bytes()[:keyE.Len()-e.SaltLen()], keyE.Bytes()[keyE.Len()-e.SaltLen():]
 	copy(b.nonce[:], salt)
 	var err error
 	if e == EncrChaCha20Poly1305 {
@@ -102,9 +111,9 @@ func newAEADBox(e Encr, keyE secret.Key) (*Box, error) {
 	}
 	switch e {
 	case EncrAESCCM8, EncrAESCCM12, EncrAESCCM16:
-		b.aead = newCCM(block, b.icvLen)
+		b.aead = newCCM(block, e.ICVLen())
 	default:
-		b.aead, err = cipher.NewGCMWithTagSize(block, b.icvLen)
+		b.aead, err = cipher.NewGCMWithTagSize(block, e.ICVLen())
 	}
 	return b, err
 }
@@ -116,8 +125,8 @@ func (b *Box) useCTR(keyE secret.Key) error {
 	if err != nil {
 		return err
 	}
-	b.ctr = &counter{block: block}
-	copy(b.ctr.a[:], nonce)
+	b.other.ctr = &counter{block: block}
+	copy(b.other.ctr.a[:], nonce)
 	b.ivLen = aeadIVLen
 	return nil
 }
@@ -134,12 +143,12 @@ func (b *Box) useCBC(e Encr, keyE secret.Key) error {
 	var zero [aes.BlockSize]byte
 	size := block.BlockSize()
 	var ok1, ok2 bool
-	b.enc, ok1 = cipher.NewCBCEncrypter(block, zero[:size]).(cbcMode)
-	b.dec, ok2 = cipher.NewCBCDecrypter(block, zero[:size]).(cbcMode)
+	b.other.enc, ok1 = cipher.NewCBCEncrypter(block, zero[:size]).(cbcMode)
+	b.other.dec, ok2 = cipher.NewCBCDecrypter(block, zero[:size]).(cbcMode)
 	if !ok1 || !ok2 {
 		return errors.New("the CBC mode of this Go release cannot set its IV again")
 	}
-	b.ivLen, b.align = size, size
+	b.ivLen, b.align = uint8(size), uint8(size)
 	return nil
 }
 
@@ -154,13 +163,13 @@ func (b *Box) Touch() uint64 {
 }
 
 // IVLen is the length of the explicit IV in octets; 0 for NULL.
-func (b *Box) IVLen() int { return b.ivLen }
+func (b *Box) IVLen() int { return int(b.ivLen) }
 
 // ICVLen is the length of the ICV in octets.
-func (b *Box) ICVLen() int { return b.icvLen }
+func (b *Box) ICVLen() int { return int(b.icvLen) }
 
 // Align is what the length of the plaintext must be a multiple of, in octets.
-func (b *Box) Align() int { return b.align }
+func (b *Box) Align() int { return int(b.align) }
 
 // AEAD reports whether there is no MAC: the IV must be unique and not random (a counter, RFC 4106, Section 3.1), and what ESN adds
 // is in the additional data.
@@ -168,15 +177,15 @@ func (b *Box) AEAD() bool { return b.aead != nil }
 
 // CounterIV reports whether the IV must be unique and need not be unpredictable: that of an AEAD, and of CTR (RFC 3686,
 // Section 3.1). That of CBC must be unpredictable; NULL has none.
-func (b *Box) CounterIV() bool { return b.aead != nil || b.enc == nil }
+func (b *Box) CounterIV() bool { return b.aead != nil || b.other.enc == nil }
 
 // Seal encrypts msg in place: msg[hdr:] begins with the IV, which the caller has written, and ends with ICVLen octets that
 // Seal writes. An AEAD authenticates aad, or msg[:hdr] where aad is nil; a MAC covers msg up to the ICV and then tail.
 // With GMAC aad must not be shorter than hdr, nor longer by more than ICVLen.
 // Seal panics on a message that is too short or not aligned: lengths are the caller's, never the peer's.
 func (b *Box) Seal(msg []byte, hdr int, aad, tail []byte) {
-	end := len(msg) - b.icvLen
-	body := msg[hdr+b.ivLen : end]
+	end, from := len(msg)-int(b.icvLen), hdr+int(b.ivLen)
+	body := msg[from:end]
 	if b.aead != nil {
 		copy(b.nonce[b.salt:], msg[hdr:hdr+aeadIVLen])
 		if b.gmac {
@@ -189,11 +198,11 @@ func (b *Box) Seal(msg []byte, hdr int, aad, tail []byte) {
 		b.aead.Seal(body[:0], b.nonce[:b.salt+aeadIVLen], body, aad)
 		return
 	}
-	b.encrypt(msg[hdr:hdr+b.ivLen], body)
+	b.other.encrypt(msg[hdr:from], body)
 	copy(msg[end:], b.tag(msg[:end], tail))
 }
 
-func (b *Box) encrypt(iv, body []byte) {
+func (b *other) encrypt(iv, body []byte) {
 	switch {
 	case b.enc != nil:
 		b.enc.SetIV(iv)
@@ -204,7 +213,7 @@ func (b *Box) encrypt(iv, body []byte) {
 }
 
 // count is both directions of CTR.
-func (b *Box) count(iv, body []byte) {
+func (b *other) count(iv, body []byte) {
 	copy(b.ctr.a[saltLen:], iv)
 	b.ctr.from(1) // RFC 3686, Section 4
 	b.ctr.xor(body, body)
@@ -214,11 +223,11 @@ func (b *Box) count(iv, body []byte) {
 // ErrICV is all that it says about a message that is too short, not aligned, or not authentic; msg is then unchanged
 // or, for an AEAD, cleared.
 func (b *Box) Open(msg []byte, hdr int, aad, tail []byte) error {
-	end := len(msg) - b.icvLen
-	if end < hdr+b.ivLen {
+	end, from := len(msg)-int(b.icvLen), hdr+int(b.ivLen)
+	if end < from {
 		return ErrICV
 	}
-	body := msg[hdr+b.ivLen : end]
+	body := msg[from:end]
 	if b.aead != nil {
 		copy(b.nonce[b.salt:], msg[hdr:hdr+aeadIVLen])
 		if b.gmac {
@@ -227,7 +236,7 @@ func (b *Box) Open(msg []byte, hdr int, aad, tail []byte) error {
 		if aad == nil {
 			aad = msg[:hdr]
 		}
-		if _, err := b.aead.Open(body[:0], b.nonce[:b.salt+aeadIVLen], msg[hdr+b.ivLen:], aad); err != nil {
+		if _, err := b.aead.Open(body[:0], b.nonce[:b.salt+aeadIVLen], msg[from:], aad); err != nil {
 			return ErrICV
 		}
 		return nil
@@ -235,23 +244,24 @@ func (b *Box) Open(msg []byte, hdr int, aad, tail []byte) error {
 	if subtle.ConstantTimeCompare(b.tag(msg[:end], tail), msg[end:]) != 1 {
 		return ErrICV
 	}
-	if len(body)%b.align != 0 {
+	if len(body)%int(b.align) != 0 {
 		return ErrICV
 	}
-	switch {
-	case b.dec != nil:
-		b.dec.SetIV(msg[hdr : hdr+b.ivLen])
-		b.dec.CryptBlocks(body, body)
-	case b.ctr != nil:
-		b.count(msg[hdr:hdr+b.ivLen], body)
+	switch o := b.other; {
+	case o.dec != nil:
+		o.dec.SetIV(msg[hdr:from])
+		o.dec.CryptBlocks(body, body)
+	case o.ctr != nil:
+		o.count(msg[hdr:from], body)
 	}
 	return nil
 }
 
 // tag is the truncated MAC; it is valid until the next call.
 func (b *Box) tag(msg, tail []byte) []byte {
-	b.mac.Reset()
-	b.mac.Write(msg)
-	b.mac.Write(tail)
-	return b.mac.Sum(b.sum[:0])[:b.icvLen]
+	o := b.other
+	o.mac.Reset()
+	o.mac.Write(msg)
+	o.mac.Write(tail)
+	return o.mac.Sum(o.sum[:0])[:b.icvLen]
 }

@@ -20,7 +20,7 @@ import (
 // other implementations.
 func (b *Box) sealGMAC(msg []byte, hdr int, aad []byte) {
 	b.gmacTag(msg, hdr, aad)
-	copy(msg[len(msg)-b.icvLen:], b.sum[:b.icvLen])
+	copy(msg[len(msg)-gmacICVLen:], b.other.sum[:gmacICVLen])
 }
 
 func (b *Box) openGMAC(msg []byte, hdr int, aad []byte) error {
@@ -29,7 +29,7 @@ func (b *Box) openGMAC(msg []byte, hdr int, aad []byte) error {
 	copy(icv[:], msg[end:])
 	b.gmacTag(msg, hdr, aad)
 	copy(msg[end:], icv[:])
-	if subtle.ConstantTimeCompare(b.sum[:gmacICVLen], icv[:]) != 1 {
+	if subtle.ConstantTimeCompare(b.other.sum[:gmacICVLen], icv[:]) != 1 {
 		return ErrICV
 	}
 	return nil
@@ -37,16 +37,16 @@ func (b *Box) openGMAC(msg []byte, hdr int, aad []byte) error {
 
 const gmacICVLen = 16 // RFC 4543, Section 3.5
 
-// gmacTag leaves the ICV in sum. msg is changed meanwhile, its last icvLen octets for good.
+// gmacTag leaves the ICV in sum. msg is changed meanwhile, its last gmacICVLen octets for good.
 func (b *Box) gmacTag(msg []byte, hdr int, aad []byte) {
-	end := len(msg) - b.icvLen
+	end := len(msg) - gmacICVLen
 	nonce := b.nonce[:b.salt+aeadIVLen]
 	if aad == nil {
-		b.aead.Seal(b.sum[:0], nonce, nil, msg[:end])
+		b.aead.Seal(b.other.sum[:0], nonce, nil, msg[:end])
 		return
 	}
 	grow := len(aad) - hdr
-	if grow < 0 || grow > b.icvLen {
+	if grow < 0 || grow > gmacICVLen {
 		panic(fmt.Sprintf("GMAC: %d octets of additional data for a header of %d", len(aad), hdr))
 	}
 	var header [maxGMACHeader]byte
@@ -54,7 +54,7 @@ func (b *Box) gmacTag(msg []byte, hdr int, aad []byte) {
 	copy(saved, msg)
 	copy(msg[hdr+grow:], msg[hdr:end])
 	copy(msg, aad)
-	b.aead.Seal(b.sum[:0], nonce, nil, msg[:end+grow])
+	b.aead.Seal(b.other.sum[:0], nonce, nil, msg[:end+grow])
 	copy(msg[hdr:], msg[hdr+grow:end+grow])
 	copy(msg, saved)
 }

@@ -103,20 +103,25 @@ func (o *Outbound) begun() *group {
 		o.n[OutBundle]++
 		return nil
 	}
-	out := sas.SAs[sas.N-1]
-	ep := out.Endpoint()
 	g := &o.groups[o.nGroup]
 	o.nGroup++
-	mtu := out.PathMTU(o.now)
-	*g = group{sas: *sas, out: out, pair: sas.SAs[0].Pair(), ep: ep, marker: ep.Encap.Overhead(), first: noItem, last: noItem,
-		bottom: sas.SAs[0].Endpoint(), tunnel: sas.Modes[0] != sadb.Transport, flat: levelOf(sas, sas.N-1) < 0, layered: layered(sas),
-		most: o.e.most(sas, o.now, mtu), holed: o.e.most(sas, o.now, holeMTU)}
+	// Field by field: among many SAs nearly every packet begins one.
+	g.sas, g.first, g.last, g.tunnel, g.layered = *sas, noItem, noItem, sas.Modes[0] != sadb.Transport, layered(sas)
+	g.out, g.pair, g.flat = sas.SAs[sas.N-1], sas.SAs[0].Pair(), levelOf(sas, sas.N-1) < 0
+	g.ep = g.out.Endpoint()
+	g.bottom = g.ep
+	if sas.N > 1 {
+		g.bottom = sas.SAs[0].Endpoint()
+	}
+	g.marker, g.movable = g.ep.Encap.Overhead(), false
 	if !g.tunnel {
-		_, g.movable = movable(g.pair, &ep)
+		_, g.movable = movable(g.pair, &g.ep)
 	}
-	if mtu <= holeMTU {
-		g.holed = o.e.most(sas, o.now, sadb.FloorV4)
+	mtu, hole := g.out.PathMTU(o.now), holeMTU
+	if mtu <= hole {
+		hole = sadb.FloorV4
 	}
+	g.most, g.holed = o.e.most(sas, o.now, mtu), o.e.most(sas, o.now, hole)
 	return g
 }
 

@@ -75,7 +75,10 @@ type Outbound struct {
 	now   int64
 	gen   uint64
 	cache [cacheSize]cached
-	holes holes
+	// crowded: there are very many SAs. direct is a policy that was found without the cache.
+	crowded bool
+	direct  cached
+	holes   holes
 
 	items  [BatchSize]item
 	nItems int
@@ -125,7 +128,7 @@ func (e *Engine) NewOutbound() *Outbound {
 // them. The packets are not kept; their octets are changed only where an MSS is clamped, or a port, or an ICMP error about a packet, given back to a client.
 func (o *Outbound) Seal(now time.Time, bufs [][]byte, sizes []int, offset int) *Sent {
 	o.begin(now)
-	if o.e.db.Crowded() {
+	if o.crowded = o.e.db.Crowded(); o.crowded {
 		o.warm(bufs, sizes, offset)
 	}
 	for i, n := range sizes[:min(len(sizes), len(bufs))] {
@@ -218,6 +221,13 @@ func (o *Outbound) clear(p []byte, c *cached) {
 
 // lookup finds the policy of a flow, in the cache or the SPD.
 func (o *Outbound) lookup(f *sadb.Flow) *cached {
+	if o.crowded {
+		// Of very many flows few come twice in a row: mostly the SPD says more quickly what it has in one place.
+		if m, ok := o.e.db.MatchRoad(f); ok {
+			o.direct.match, o.direct.pair = m, nil
+			return &o.direct
+		}
+	}
 	c := &o.cache[hash(f)%cacheSize]
 	if c.gen != o.gen || c.flow != *f {
 		*c = cached{flow: *f}

@@ -41,6 +41,7 @@ const (
 var (
 	// ErrExhausted: the sequence numbers are used up; nothing is ever sealed on this SA again.
 	ErrExhausted = errors.New("sequence numbers are used up: the SA must be rekeyed")
+	errMade      = errors.New("SA: it has its keys already, and gets no others")
 	// ErrShort: shorter than any packet of the SA, or of a length that its algorithm cannot have made.
 	ErrShort = errors.New("length: no packet of this SA")
 	// ErrReplay: seen already, or left of the window.

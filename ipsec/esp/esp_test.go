@@ -181,7 +181,8 @@ func (x *sa) raw(t *testing.T, s suite.ESP, plain []byte) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	seq := x.Sealer.seq.Add(1)
+	x.Sealer.seq++
+	seq := x.Sealer.seq
 	pkt := make([]byte, HeaderLen+box.IVLen()+len(plain)+box.ICVLen())
 	binary.BigEndian.PutUint32(pkt, testSPI)
 	binary.BigEndian.PutUint32(pkt[4:], uint32(seq))
@@ -247,7 +248,7 @@ func TestT082Replay(t *testing.T) {
 // TestT084Exhausted: without ESN nothing is ever sealed after 2^32-1, with ESN the high half counts on.
 func TestT084Exhausted(t *testing.T) {
 	x := newSA(t, suite.ESP{Encr: suite.EncrAESGCM16, EncrBits: 128})
-	x.Sealer.seq.Store(1<<32 - 3)
+	x.Sealer.seq = 1<<32 - 3
 	x.window.Commit(1<<32 - 3)
 	for range 2 {
 		if _, err := x.Open(x.seal(t, nil, NextHeaderNone)); err != nil {
@@ -269,7 +270,7 @@ func TestT084Exhausted(t *testing.T) {
 			continue
 		}
 		x := newSA(t, s)
-		x.Sealer.seq.Store(1<<32 - 3)
+		x.Sealer.seq = 1<<32 - 3
 		x.window.Commit(1<<32 - 3)
 		late := x.seal(t, []byte("late"), NextHeaderIPv4)
 		for range 5 {
@@ -285,16 +286,16 @@ func TestT084Exhausted(t *testing.T) {
 		if got, err := x.Open(late); err != nil || got.Newest {
 			t.Errorf("%v: late from the half before: %v", s, err)
 		}
-		x.Sealer.seq.Add(1 << 31) // a loss of 2^31
+		x.Sealer.seq += 1 << 31 // a loss of 2^31
 		if _, err := x.Open(x.seal(t, []byte("after"), NextHeaderIPv4)); err != nil {
 			t.Errorf("%v after a loss of 2^31: %v", s, err)
 		}
 		// Wrong high bits: the same low half under the next high half is not authentic.
-		x.Sealer.seq.Add(1 << 32)
+		x.Sealer.seq += 1 << 32
 		if _, err := x.Open(x.seal(t, []byte("wrong"), NextHeaderIPv4)); err != ErrICV {
 			t.Errorf("%v: wrong high bits: %v", s, err)
 		}
-		x.Sealer.seq.Store(1<<64 - 1)
+		x.Sealer.seq = 1<<64 - 1
 		if _, err := x.Seal(make([]byte, 200), 0, NextHeaderNone); err != ErrExhausted {
 			t.Errorf("%v: the last extended number: %v", s, err)
 		}

@@ -17,13 +17,11 @@ import (
 // Opener is one inbound SA. It is not safe for concurrent use: its SA guards it.
 type Opener struct {
 	spi    uint32
+	align  uint8
 	esn    bool
-	box    suite.Box // these two by value: what a packet touches lies together
-	window replay.Window
+	window replay.Window // these two by value: what a packet touches lies together
+	box    suite.Box
 	aad    [12]byte
-	head   int
-	icv    int
-	align  int
 }
 
 // Opened is an authentic packet.
@@ -39,18 +37,32 @@ type Opened struct {
 
 // NewOpener makes the inbound SA spi with a replay window of that many packets.
 func NewOpener(spi uint32, s suite.ESP, keyE, keyA secret.Key, window int) (*Opener, error) {
+	o := &Opener{}
+	if err := o.Init(spi, s, keyE, keyA, window); err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+// Init makes o, which is part of its SA and zero, the inbound SA spi with a replay window of that many packets. An Opener is made once
+// in its life: its window never begins again.
+func (o *Opener) Init(spi uint32, s suite.ESP, keyE, keyA secret.Key, window int) error {
 	if spi < MinSPI {
-		return nil, fmt.Errorf("SPI: %d, expected at least %d", spi, MinSPI)
+		return fmt.Errorf("SPI: %d, expected at least %d", spi, MinSPI)
+	}
+	if o.spi != 0 {
+		return errMade
 	}
 	box, err := suite.NewBox(s.Encr, s.EncrBits, s.Integ, keyE, keyA)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	w, err := replay.New(window, s.ESN)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return &Opener{spi: spi, esn: s.ESN, box: *box, window: *w, head: HeaderLen + box.IVLen(), icv: box.ICVLen(), align: max(box.Align(), wordLen)}, nil
+	o.spi, o.esn, o.align, o.box, o.window = spi, s.ESN, alignOf(box), *box, *w
+	return nil
 }
 
 // Touch is what Sealer.Touch is, for Open.
@@ -58,16 +70,20 @@ func (o *Opener) Touch() uint64 {
 	return uint64(o.align) + uint64(o.spi) + uint64(o.window.Size()) + o.box.Touch()
 }
 
+// SPI is the SA's.
+func (o *Opener) SPI() uint32 { return o.spi }
+
 // Head is how many octets a packet has in front of its payload.
-func (o *Opener) Head() int { return o.head }
+func (o *Opener) Head() int { return HeaderLen + o.box.IVLen() }
 
 // Top is the highest sequence number received.
 func (o *Opener) Top() uint64 { return o.window.Top() }
 
 // Open opens pkt in place. After ErrShort and ErrReplay pkt is unchanged.
 func (o *Opener) Open(pkt []byte) (Opened, error) {
-	body := len(pkt) - o.head - o.icv
-	if body < trailerLen || body%o.align != 0 {
+	head := o.Head()
+	body := len(pkt) - head - o.box.ICVLen()
+	if body < trailerLen || body&(int(o.align)-1) != 0 { // a power of two: of a block or a word
 		return Opened{}, ErrShort
 	}
 	if binary.BigEndian.Uint32(pkt) != o.spi {
@@ -92,7 +108,7 @@ func (o *Opener) Open(pkt []byte) (Opened, error) {
 	if !fresh {
 		return Opened{}, ErrReplay
 	}
-	return o.trailer(pkt[o.head:o.head+body], newest)
+	return o.trailer(pkt[head:head+body], newest)
 }
 
 // trailer takes the padding off. RFC 4303, Section 2.4: the receiver SHOULD inspect the padding.

@@ -25,8 +25,8 @@ type Window struct {
 	// is where its SA is in memory already.
 	ring  []uint64
 	small [smallWords]uint64
-	size  uint64 // packets
 	top   uint64 // the highest number committed; 0: none
+	size  uint16 // packets
 	esn   bool
 }
 
@@ -46,7 +46,7 @@ func New(size int, esn bool) (*Window, error) {
 	for n < words+1 {
 		n *= 2
 	}
-	w := &Window{size: uint64(words * wordBits), esn: esn}
+	w := &Window{size: uint16(words * wordBits), esn: esn}
 	if n > smallWords {
 		w.ring = make([]uint64, n)
 	}
@@ -77,7 +77,7 @@ func (w *Window) Extend(low uint32) (uint64, bool) {
 	tl, th := uint32(w.top), uint32(w.top>>32)
 	bl := tl - uint32(w.size) + 1
 	switch {
-	case uint64(tl) >= w.size-1: // case A: the window lies within one half
+	case tl >= uint32(w.size)-1: // case A: the window lies within one half
 		if low < bl {
 			if th == ^uint32(0) {
 				return 0, false
@@ -103,7 +103,7 @@ func (w *Window) Check(seq uint64) bool {
 		return false
 	case seq > w.top:
 		return true
-	case w.top-seq >= w.size:
+	case w.top-seq >= uint64(w.size):
 		return false // left of the window
 	}
 	return *w.word(seq)&bit(seq) == 0

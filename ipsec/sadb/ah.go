@@ -92,7 +92,7 @@ func (r *Receiver) Decompress(c *ipcomp.Codec, dst, src []byte) (n int, next uin
 	if n, next, err = c.Decompress(dst, src); err != nil {
 		return n, next, err
 	}
-	r.count.last.Store(r.now)
+	r.heardNow()
 	if r.usedAt.Load() == 0 {
 		r.firstUse()
 	}
@@ -103,7 +103,7 @@ func (r *Receiver) Decompress(c *ipcomp.Codec, dst, src []byte) (n int, next uin
 // Size is the size of the packet around a payload of n octets, from behind the IP header on.
 func (s *Sender) Size(n int) int {
 	switch {
-	case s.sealer != nil:
+	case s.proto == ProtoESP:
 		return s.sealer.Size(n)
 	case s.ah != nil:
 		return n + s.ah.Len(s.v6())
@@ -114,7 +114,7 @@ func (s *Sender) Size(n int) int {
 // most is the largest payload that fits room octets behind the outer headers.
 func (s *Sender) most(room int) int {
 	switch {
-	case s.sealer != nil:
+	case s.proto == ProtoESP:
 		return s.sealer.MaxPayload(room)
 	case s.ah != nil:
 		return room - s.ah.Len(s.v6())

@@ -6,41 +6,42 @@
 package sadb
 
 import (
+	"net/netip"
 	"sync"
 	"sync/atomic"
 )
 
 // bundle is the pairs of one reqid.
 type bundle struct {
-	db      *DB
-	reqid   uint32
-	note    notifier
-	sending atomic.Pointer[Pair]
-	refs    int   // pairs, reservations and policies: under db.mu
-	timer   timer // of the Acquire: under db.mu
+	db    *DB
+	reqid uint32
+	refs  int32 // pairs, reservations and policies: under db.mu
 
-	mu        sync.Mutex // protects the rest; db.noteMu may be taken inside
+	mu        sync.Mutex // protects what follows; db.noteMu may be taken inside
 	pairs     []*Pair    // whose outbound half lives, in order of installation
 	acquiring bool
 	again     bool  // what waits is to look for its policy once more
 	held      *held // nil: nothing was ever held
 
-	road road
+	sending atomic.Pointer[Pair] // a packet touches this and the beginning of the road
+	road    road
 }
 
 // held is the packets that wait for a child, and the flow of the one that asked.
 type held struct {
 	flow    Flow
 	waiting waiting
+	note    notifier
+	timer   timer // of the Acquire: under db.mu
 }
 
-// road is the policy of a child with one remote address, which lies with its bundle: among a hundred thousand clients a packet
-// finds both in one piece of memory. It is used once in the life of a bundle.
+// road is the policy of a child whose remote selector is one address, whole: what a road warrior has. It lies with its bundle: among a
+// hundred thousand clients a packet finds both in one piece of memory, and where the address has no other rule (root.road) it needs
+// no more of it than the host, the local selector and who sends. It is used once in the life of a bundle.
 type road struct {
-	taken  bool // under db.mu
 	host   host
-	leaf   leaf
 	rule   rule
+	leaf   leaf
 	policy policy
 	rules  [1]*rule
 	placed [1]placed
@@ -48,16 +49,24 @@ type road struct {
 
 // policyOf makes the policy of a child. Under db.mu.
 func (b *bundle) policyOf(local, remote []span) *policy {
-	q := &policy{}
-	if !b.road.taken && len(local) == 1 && len(remote) == 1 && remote[0].from == remote[0].to {
-		q = &b.road.policy
-		b.road.taken = true
-		b.road.host.near = b
-		b.road.rules[0] = &b.road.rule
-		b.road.leaf.rules = b.road.rules[:]
-		q.rules, q.lies = b.road.placed[:0], &b.road
+	q := &policy{local: local, remote: remote}
+	if b.road.host.near == nil && len(local) == 1 && len(remote) == 1 && remote[0].from == remote[0].to && remote[0].all() && local[0].v6 == remote[0].v6 {
+		q = b.road.take(b, local[0], remote[0])
 	}
-	q.action, q.class, q.bundle, q.local, q.remote, q.refs = Protect, classChild, b, local, remote, 1
+	q.action, q.class, q.bundle, q.refs = Protect, classChild, b, 1
+	return q
+}
+
+// take makes the road's policy.
+func (d *road) take(b *bundle, local, remote span) *policy {
+	q := &d.policy
+	d.host.near = b
+	d.rule = rule{p: q, local: local, remote: remote, bits: local.common()}
+	d.rules[0] = &d.rule
+	d.leaf.rules = d.rules[:]
+	addr := remote.from.Addr(remote.v6)
+	d.placed[0] = placed{netip.PrefixFrom(addr, addr.BitLen()), &d.rule}
+	q.rules, q.lies = d.placed[:], d
 	return q
 }
 
@@ -142,6 +151,7 @@ func (b *bundle) keep(f *Flow, pkt []byte) (got Held, dropped int, ask bool) {
 	}
 	if b.held == nil {
 		b.held = &held{}
+		b.held.note.who = b
 	}
 	dropped = b.held.waiting.keep(pkt)
 	b.db.list(b, &b.held.waiting)
@@ -149,7 +159,7 @@ func (b *bundle) keep(f *Flow, pkt []byte) (got Held, dropped int, ask bool) {
 		return Kept, dropped, false
 	}
 	b.acquiring, b.held.flow = true, *f
-	b.db.post(&b.note, noteAcquire)
+	b.db.post(&b.held.note, noteAcquire)
 	return Kept, dropped, true
 }
 

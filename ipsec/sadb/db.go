@@ -61,6 +61,7 @@ type DB struct {
 	pairs    atomic.Int64     // how many there are: live, for who has no lock
 
 	heldDropped atomic.Uint64
+	lowered     atomic.Int32 // paths whose MTU is lowered now
 	anyHeld     atomic.Bool
 
 	mu       sync.Mutex // protects the rest; locks of pairs, bundles and noteMu may be taken inside
@@ -209,7 +210,6 @@ func (db *DB) bundle(reqid uint32) *bundle {
 	b := db.bundles[reqid]
 	if b == nil {
 		b = &bundle{db: db, reqid: reqid}
-		b.note.who = b
 		db.bundles[reqid] = b
 		db.room(1)
 	}
@@ -220,7 +220,7 @@ func (db *DB) unref(b *bundle) {
 	if b.refs--; b.refs > 0 {
 		return
 	}
-	db.timers.stop(&b.timer)
+	db.answer(b)
 	b.drop()
 	delete(db.bundles, b.reqid)
 	db.room(-1)

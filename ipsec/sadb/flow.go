@@ -88,6 +88,9 @@ type span struct {
 
 func (s *span) anyPort() bool { return s.lo == 0 && s.hi == 65535 }
 
+// all: any protocol and any port.
+func (s *span) all() bool { return s.proto == 0 && s.anyPort() }
+
 // side compares one side of a packet.
 func (s *span) side(a IP, v6 bool, proto uint8, port uint16, ports Ports) fit {
 	switch {

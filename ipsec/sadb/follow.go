@@ -204,7 +204,8 @@ func (db *DB) redirect(s *Single, to netip.AddrPort) {
 	e := old.Endpoint
 	e.Remote = to
 	db.unlinkRemote(s)
-	s.endpoint.Store(db.placeAt(e))
+	at := db.placeAt(e)
+	s.endpoint.Store(&at)
 	db.leave(old)
 	db.linkRemote(s)
 }
@@ -212,10 +213,12 @@ func (db *DB) redirect(s *Single, to netip.AddrPort) {
 // lastPacket is when the last packet was, by the clock of the DB.
 func (s *Single) lastPacket() int64 {
 	if x := s.sender.Load(); x != nil {
-		return x.count.last.Load()
+		t, _ := x.counted()
+		return t.last
 	}
 	if x := s.receiver.Load(); x != nil {
-		return x.count.last.Load()
+		t, _ := x.counted()
+		return t.last
 	}
 	return 0
 }

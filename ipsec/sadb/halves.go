@@ -9,8 +9,6 @@ package sadb
 import (
 	"net/netip"
 	"sync/atomic"
-
-	"github.com/natterjack/natterjack/ipsec/esp"
 )
 
 // asSender is the SA as one that seals; nil: it is not in use, or opens.
@@ -28,7 +26,7 @@ func (s *Single) asSender() *Sender {
 	var err error
 	switch s.proto {
 	case ProtoESP:
-		x.sealer, err = esp.NewSealer(s.spi, sa.Suite, sa.Key, sa.Integ, s.db.rand)
+		err = x.sealer.Init(s.spi, sa.Suite, sa.Key, sa.Integ, s.db.rand)
 	case ProtoAH:
 		err = x.makeAH(sa.Suite, sa.Integ, sa.AlignAH8)
 	}
@@ -57,7 +55,7 @@ func (s *Single) asReceiver() *Receiver {
 	var err error
 	switch s.proto {
 	case ProtoESP:
-		x.opn, err = esp.NewOpener(s.spi, sa.Suite, sa.Key, sa.Integ, sa.Window)
+		err = x.opn.Init(s.spi, sa.Suite, sa.Key, sa.Integ, sa.Window)
 	case ProtoAH:
 		err = x.makeAH(sa.Suite, sa.Integ, sa.Window)
 	}
@@ -80,7 +78,7 @@ func (s *Single) seals() bool { return s.sender.Load() != nil }
 // there is no key under which it could be reflected.
 func (s *Single) opens() bool {
 	x := s.receiver.Load()
-	return x != nil && s.proto != ProtoIPComp && x.count.last.Load() != 0
+	return x != nil && s.proto != ProtoIPComp && x.opened.Load()
 }
 
 // Orig are the addresses of source and destination of the SA's packets in the peer's checksums (NAT-OA); invalid: the same

@@ -25,10 +25,14 @@ type host struct {
 	key  hostKey
 	leaf atomic.Pointer[leaf]
 	next atomic.Pointer[host]
-	near *bundle // whose road it is in; nil: in none
+	near *bundle // whose road it is in; nil: in none. Immutable while it can be found
 }
 
-const firstHosts = 64
+const (
+	firstHosts = 64
+	// spare is how many chains there are for an address, so that most chains have one: each further one is another piece of memory.
+	spare = 2
+)
 
 // hosts is a table of chains. Changes are under db.mu and mu.
 type hosts struct {
@@ -106,7 +110,7 @@ func (h *hosts) set(k hostKey, l *leaf, fresh *host) {
 }
 
 func (h *hosts) insert(x *host, k hostKey, l *leaf) {
-	if h.n++; h.n > len(*h.buckets.Load()) {
+	if h.n++; spare*h.n > len(*h.buckets.Load()) {
 		h.grow()
 	}
 	x.key = k

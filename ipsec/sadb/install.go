@@ -8,8 +8,6 @@ package sadb
 import (
 	"fmt"
 	"time"
-
-	"github.com/natterjack/natterjack/ipsec/esp"
 )
 
 // Install makes the reserved SPIIn and the outbound SA usable, with the child's policies. After a failure nothing of it
@@ -44,7 +42,7 @@ func (db *DB) Install(now time.Time, c Child) error {
 	db.pairs.Store(int64(db.live))
 	db.room(1)
 	p.schedule(at)
-	db.timers.stop(&p.bundle.timer)
+	db.answer(p.bundle)
 	p.bundle.join(p)
 	db.slots.Load().at(p.spiIn).Store(p)
 	return nil
@@ -68,36 +66,48 @@ func (db *DB) pair(at int64, c *Child, b *bundle) (*Pair, error) {
 	p.note.who = &p.core
 	p.Sender.core, p.Receiver.core, p.Sender.spi, p.Receiver.spi = &p.core, &p.core, c.SPIOut, c.SPIIn
 	p.sequenced()
-	var err error
-	if p.local, err = compileSelectors(c.TSLocal); err != nil {
+	if err := p.choose(c); err != nil {
 		return nil, err
 	}
-	if p.remote, err = compileSelectors(c.TSRemote); err != nil {
-		return nil, err
-	}
-	if err = p.makeSealer(c); err != nil {
+	if err := p.makeSealer(c); err != nil {
 		return nil, fmt.Errorf("outbound SA: %w", err)
 	}
-	if err = p.makeOpener(c); err != nil {
+	if err := p.makeOpener(c); err != nil {
 		return nil, fmt.Errorf("inbound SA: %w", err)
 	}
 	return p, nil
 }
 
-func (p *Pair) makeSealer(c *Child) (err error) {
+// choose compiles the selectors.
+func (p *Pair) choose(c *Child) error {
+	local, err := compileSelectors(c.TSLocal)
+	if err != nil {
+		return err
+	}
+	remote, err := compileSelectors(c.TSRemote)
+	if err != nil {
+		return err
+	}
+	if len(local) == 1 && len(remote) == 1 {
+		p.local[0], p.remote[0] = local[0], remote[0]
+	} else {
+		p.several = &several{local, remote}
+	}
+	return nil
+}
+
+func (p *Pair) makeSealer(c *Child) error {
 	if c.Proto == ProtoAH {
 		return p.Sender.makeAH(c.Suite, c.IntegOut, false)
 	}
-	p.sealer, err = esp.NewSealer(c.SPIOut, c.Suite, c.KeyOut, c.IntegOut, p.db.rand)
-	return err
+	return p.sealer.Init(c.SPIOut, c.Suite, c.KeyOut, c.IntegOut, p.db.rand)
 }
 
-func (p *Pair) makeOpener(c *Child) (err error) {
+func (p *Pair) makeOpener(c *Child) error {
 	if c.Proto == ProtoAH {
 		return p.Receiver.makeAH(c.Suite, c.IntegIn, c.Window)
 	}
-	p.opn, err = esp.NewOpener(c.SPIIn, c.Suite, c.KeyIn, c.IntegIn, c.Window)
-	return err
+	return p.opn.Init(c.SPIIn, c.Suite, c.KeyIn, c.IntegIn, c.Window)
 }
 
 // check refuses what no pair can be, and fills in what zero means.
@@ -167,7 +177,8 @@ func (db *DB) Move(_ time.Time, spiIn uint32, to Endpoint) error {
 		return ErrUnknown
 	}
 	old := p.endpoint.Load()
-	p.moved(db.placeAt(to))
+	at := db.placeAt(to)
+	p.moved(&at)
 	db.leave(old)
 	return nil
 }
@@ -209,7 +220,7 @@ func (db *DB) Remove(now time.Time, spiIn uint32, onlyOut bool) Usage {
 	defer p.Sender.mu.Unlock()
 	p.Receiver.mu.Lock()
 	defer p.Receiver.mu.Unlock()
-	return p.usage()
+	return db.usage(&p.Sender.count, &p.Receiver.count)
 }
 
 func (db *DB) linkOut(s *Sender) {

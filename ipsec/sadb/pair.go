@@ -31,30 +31,28 @@ const (
 
 // core is what the two halves of a pair share, and what a single SA is beside its keys.
 type core struct {
-	// immutable once the SA can be found
-	db      *DB
-	pair    *Pair   // one of these two
-	single  *Single // is set
-	proto   uint8
-	mode    Mode
-	suite   suite.ESP
-	added   int64
-	seqSoft uint64
-	seqHard uint64
-
+	// What a packet touches comes first, so that it lies together. What is not atomic is immutable once the SA can be found.
+	endpoint atomic.Pointer[place] // RFC 7296, Section 2.23: swapped in place, the SA is never cloned
+	state    atomic.Uint32
+	proto    uint8
+	mode     Mode
 	// CopyDF, CopyECN and DSCP are the SA's. Immutable.
 	CopyDF, CopyECN bool
 	DSCP            DSCP
+	usedAt          atomic.Int64 // the first packet; 0: none yet
+	db              *DB
+	pair            *Pair   // one of these two
+	single          *Single // is set
+	seqSoft         uint64
+	seqHard         uint64
+	lim             bounds // written under db.mu and the locks of the halves, read under any of these
+	home            place  // the first endpoint
 
-	lim bounds // written under db.mu and the locks of the halves, read under any of these
-
-	endpoint atomic.Pointer[place] // RFC 7296, Section 2.23: swapped in place, the SA is never cloned
-	state    atomic.Uint32
 	softTold atomic.Bool
-	usedAt   atomic.Int64 // the first packet; 0: none yet
+	suite    suite.ESP
+	added    int64
 	note     notifier
 	timer    timer // under db.mu
-	home     place // the first endpoint
 }
 
 // bounds are Limits by the clock of the DB; what is not limited is the largest number.
@@ -107,7 +105,7 @@ func (c *core) usedFor(now int64) int64 {
 
 // soft reports whether one of the soft limits is reached in the direction that t counts.
 func (c *core) soft(t *tally, now int64) bool {
-	return now >= c.lim.softAt || t.packets.Load() >= c.lim.softPackets || t.bytes.Load() >= c.lim.softBytes || c.usedFor(now) >= c.lim.softUse
+	return now >= c.lim.softAt || t.packets >= c.lim.softPackets || t.bytes >= c.lim.softBytes || c.usedFor(now) >= c.lim.softUse
 }
 
 // tellSoft posts the notice of a soft limit once.
@@ -154,28 +152,43 @@ func (c *core) Mode() Mode { return c.mode }
 // Pair is the pair that a half belongs to; nil: it is a single SA.
 func (c *core) Pair() *Pair { return c.pair }
 
-// tally is a half's counters: written under the half's lock, read by anybody.
+// tally is a half's counters. Under the half's lock: what is written atomically costs a packet more than its look-up.
 type tally struct {
-	bytes, packets atomic.Uint64
-	last, data     atomic.Int64 // DB.Clock; 0: never
+	bytes, packets uint64
+	last, data     int64 // DB.Clock; 0: never
 }
 
 // Pair is a child: an inbound and an outbound SA. The data plane finds it by SPI or through a Match.
 type Pair struct {
-	Sender // the halves are used by different goroutines: not on one cache line
-	core
 	// immutable after Install
-	bundle        *bundle
-	reqid         uint32
-	spiIn, spiOut uint32
-	local, remote []span
-	policies      []*policy // under db.mu
-	standby       bool
-	orig          *origins // nil: neither is known
-	whose         uint64
-	cpiIn, cpiOut uint16
+	bundle  *bundle
+	orig    *origins // nil: neither is known
+	whose   uint64
+	reqid   uint32
+	spiOut  uint32
+	standby bool
 
+	// From here on: what packets touch, first those that are sealed. The halves are used by different goroutines: what they write
+	// is not on one cache line.
+	Sender
+	spiIn         uint32
+	cpiIn, cpiOut uint16
+	policy        *policy // what it has in the SPD; nil: nothing. Written under db.mu, before a packet finds the pair
+	core
+	several *several // selectors, if a side has more than one
 	Receiver
+	local, remote [1]span // unless there are several
+}
+
+// several is selectors of which a side has more than one.
+type several struct{ local, remote []span }
+
+// selectors are both sides'.
+func (p *Pair) selectors() (local, remote []span) {
+	if p.several != nil {
+		return p.several.local, p.several.remote
+	}
+	return p.local[:], p.remote[:]
 }
 
 // SPIIn is the inbound SPI: the pair's name.
@@ -213,9 +226,10 @@ func (p *Pair) Peer() uint64 { return p.whose }
 
 // Host is the one address that the remote selectors have; false: they have several.
 func (p *Pair) Host() (a netip.Addr, ok bool) {
-	s := &p.remote[0]
-	for i := range p.remote {
-		if r := &p.remote[i]; r.from != s.from || r.to != s.from || r.v6 != s.v6 {
+	_, remote := p.selectors()
+	s := &remote[0]
+	for i := range remote {
+		if r := &remote[i]; r.from != s.from || r.to != s.from || r.v6 != s.v6 {
 			return netip.Addr{}, false
 		}
 	}
@@ -228,23 +242,33 @@ type origins struct{ local, remote netip.Addr }
 // Contains says whether a packet lies in the selectors (RFC 4301, Sections 5.1 and 5.2). hiddenPorts: it would but for
 // ports that this fragment does not show (RFC 4301, Section 7).
 func (p *Pair) Contains(f *Flow) (ok, hiddenPorts bool) {
-	l := best(p.local, f, (*span).local)
+	local, remote := p.selectors()
+	l := best(local, f, (*span).local)
 	if l == outside {
 		return false, false
 	}
-	r := min(l, best(p.remote, f, (*span).remote))
+	r := min(l, best(remote, f, (*span).remote))
 	return r == inside, r == hidden
 }
 
 // HeardSince says whether an authentic packet has come after the instant.
-func (p *Pair) HeardSince(at int64) bool { return p.Receiver.count.last.Load() > at }
+func (p *Pair) HeardSince(at int64) bool {
+	t, _ := p.Receiver.counted()
+	return t.last > at
+}
 
 // usage is a snapshot.
 func (p *Pair) usage() Usage {
-	at, in, out := p.db.instant, &p.Receiver.count, &p.Sender.count
+	out, _ := p.Sender.counted()
+	in, _ := p.Receiver.counted()
+	return p.db.usage(&out, &in)
+}
+
+func (db *DB) usage(out, in *tally) Usage {
+	at := db.instant
 	return Usage{
-		BytesIn: in.bytes.Load(), PacketsIn: in.packets.Load(), LastIn: at(in.last.Load()), DataIn: at(in.data.Load()),
-		BytesOut: out.bytes.Load(), PacketsOut: out.packets.Load(), LastOut: at(out.last.Load()), DataOut: at(out.data.Load()),
+		BytesIn: in.bytes, PacketsIn: in.packets, LastIn: at(in.last), DataIn: at(in.data),
+		BytesOut: out.bytes, PacketsOut: out.packets, LastOut: at(out.last), DataOut: at(out.data),
 	}
 }
 

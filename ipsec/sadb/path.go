@@ -30,11 +30,12 @@ var plateaus = [...]int32{1492, 1400, 1280, 1006, 576}
 
 // path is what pairs to one remote endpoint share.
 type path struct {
-	mtu   atomic.Int32
-	until atomic.Int64 // when a lowered MTU is forgotten; 0: it is not lowered
-	first int32        // before any path event
-	refs  int          // under db.mu
-	key   netip.AddrPort
+	mtu     atomic.Int32
+	first   int32        // before any path event: the DB's
+	until   atomic.Int64 // when a lowered MTU is forgotten; 0: it is not lowered
+	lowered *atomic.Int32
+	refs    int32 // under db.mu
+	key     netip.AddrPort
 }
 
 func pathKey(e Endpoint) netip.AddrPort {
@@ -45,27 +46,32 @@ func pathKey(e Endpoint) netip.AddrPort {
 }
 
 // placeAt makes a place, sharing the path with others to the same endpoint. Under db.mu.
-func (db *DB) placeAt(e Endpoint) *place {
+func (db *DB) placeAt(e Endpoint) place {
 	key := pathKey(e)
 	p := db.paths[key]
 	if p == nil {
-		p = &path{first: int32(db.mtu), key: key}
+		p = &path{first: int32(db.mtu), lowered: &db.lowered, key: key}
 		p.mtu.Store(p.first)
 		db.paths[key] = p
 	}
 	p.refs++
-	return &place{Endpoint: e, path: p}
+	return place{Endpoint: e, path: p}
 }
 
 // settle gives a new SA its first place, which lies in the SA itself. Under db.mu.
 func (c *core) settle(e Endpoint) {
-	c.home = *c.db.placeAt(e)
+	c.home = c.db.placeAt(e)
 	c.endpoint.Store(&c.home)
 }
 
 func (db *DB) leave(pl *place) {
-	if pl.path.refs--; pl.path.refs == 0 {
-		delete(db.paths, pl.path.key)
+	p := pl.path
+	if p.refs--; p.refs > 0 {
+		return
+	}
+	delete(db.paths, p.key)
+	if p.until.Swap(0) != 0 {
+		p.lowered.Add(-1)
 	}
 }
 
@@ -73,6 +79,7 @@ func (db *DB) leave(pl *place) {
 func (p *path) current(now int64) int {
 	if until := p.until.Load(); until != 0 && now >= until && p.until.CompareAndSwap(until, 0) {
 		p.mtu.Store(p.first)
+		p.lowered.Add(-1)
 	}
 	return int(p.mtu.Load())
 }
@@ -98,7 +105,9 @@ func (p *path) lower(now int64, mtu int, age int64) bool {
 		return false
 	}
 	p.mtu.Store(next)
-	p.until.Store(now + age)
+	if p.until.Swap(now+age) == 0 {
+		p.lowered.Add(1)
+	}
 	return true
 }
 
@@ -115,12 +124,16 @@ func (e *Endpoint) overhead() int {
 }
 
 // PathMTU is the size in octets of the largest outer IP packet now.
-func (c *core) PathMTU(now int64) int { return c.endpoint.Load().path.current(now) }
+func (c *core) PathMTU(now int64) int {
+	if c.db.lowered.Load() == 0 { // mostly, and then it is not looked up
+		return c.db.mtu
+	}
+	return c.endpoint.Load().path.current(now)
+}
 
 // MaxInner is the largest inner packet, in octets, whose outer packet fits the path now.
 func (s *Sender) MaxInner(now int64) int {
-	pl := s.endpoint.Load()
-	return s.most(pl.path.current(now) - pl.overhead())
+	return s.InnerAt(s.PathMTU(now))
 }
 
 // LowerPath takes it that packets larger than mtu vanish on the path without a word; sure says that smaller ones were seen
@@ -182,7 +195,7 @@ func (s *Sender) quoted(seq uint32, remote netip.AddrPort) *path {
 	if s.ended() || pl.path.key.Addr() != remote.Addr() || pl.UDP() && pl.path.key != remote {
 		return nil
 	}
-	if sent := s.seq(); sent == 0 || uint32(sent)-seq >= quoteWindow {
+	if _, sent := s.counted(); sent == 0 || uint32(sent)-seq >= quoteWindow {
 		return nil
 	}
 	return pl.path

@@ -8,7 +8,7 @@ import "slices"
 
 // AddPolicy adds an entry to the SPD.
 func (db *DB) AddPolicy(p Policy) (PolicyID, error) {
-	q := &policy{action: p.Action, name: p.Name}
+	q := &policy{action: p.Action}
 	switch {
 	case p.Action == Bypass:
 		q.class = classBypass
@@ -74,37 +74,52 @@ func (db *DB) childPolicies(p *Pair, none bool) error {
 	if none {
 		return nil
 	}
+	local, remote := p.selectors()
 	for _, other := range p.bundle.pairs {
-		for _, q := range other.policies {
-			if slices.Equal(q.local, p.local) && slices.Equal(q.remote, p.remote) {
-				q.refs++
-				p.local, p.remote = q.local, q.remote // the same: Resolve compares where they are
-				p.policies = append(p.policies, q)
-				return nil
-			}
+		q := other.policy
+		if q == nil || q.refs == 0 {
+			continue
+		}
+		if l, r := q.selectors(); slices.Equal(l, local) && slices.Equal(r, remote) {
+			q.refs++
+			p.policy = q
+			return nil
 		}
 	}
-	q := p.bundle.policyOf(p.local, p.remote)
+	q := p.bundle.policyOf(local, remote)
 	if err := db.insert(q); err != nil {
 		return err
 	}
-	p.policies = append(p.policies, q)
+	p.policy = q
 	return nil
 }
 
 func (db *DB) dropChildPolicies(p *Pair) {
-	for _, q := range p.policies {
+	if q := p.policy; q != nil {
 		if q.refs--; q.refs == 0 {
 			db.removePolicy(q)
 		}
 	}
-	p.policies = nil
 }
 
 // Match finds the policy of a packet that is to be sent: RFC 4301, Section 5.1. gen changes whenever another answer is possible.
 func (db *DB) Match(f *Flow) (m Match, gen uint64) {
 	r := db.spd.Load()
 	return r.match(f), r.gen
+}
+
+// MatchRoad is Match where the policy is that of a child with one remote address and what goes before it is nothing: then it costs less
+// than to look whether the flow was seen lately. False: ask Match.
+func (db *DB) MatchRoad(f *Flow) (m Match, ok bool) {
+	r := db.spd.Load()
+	if r.used[classBypass] {
+		return m, false
+	}
+	b := r.road(f)
+	if b == nil {
+		return m, false
+	}
+	return b.match(), true
 }
 
 // Generation is the SPD's now.
@@ -133,7 +148,7 @@ func (m *Match) Hold(now int64, f *Flow, pkt []byte) (held Held, dropped int) {
 func (db *DB) acquiring(now int64, b *bundle) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	db.timers.start(&b.timer, now+acquireLife, b)
+	db.timers.start(&b.held.timer, now+acquireLife, b)
 }
 
 // Again has the packets that wait for an SA of a reqid look for their policy once more, at the next Release: a child of another reqid
@@ -156,7 +171,17 @@ func (db *DB) AcquireFailed(reqid uint32) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	if b := db.bundles[reqid]; b != nil {
-		db.timers.stop(&b.timer)
+		db.answer(b)
 		b.drop()
+	}
+}
+
+// answer ends the life of an Acquire, if there was one. Under db.mu.
+func (db *DB) answer(b *bundle) {
+	b.mu.Lock()
+	h := b.held
+	b.mu.Unlock()
+	if h != nil {
+		db.timers.stop(&h.timer)
 	}
 }

@@ -17,14 +17,15 @@ import (
 // Receiver is the inbound half of a pair, or a single SA that opens. It must not be copied.
 type Receiver struct {
 	*core
-	spi   uint32
-	mu    sync.Mutex
-	opn   *esp.Opener // under mu; nil: another protocol
-	ah    *ah.Opener
-	now   int64         // under mu
-	count tally         // written under mu
-	top   atomic.Uint64 // the highest number opened, as of the last EndOpen
-	peer  *mapping      // under mu; nil: always where it was expected
+	mu     sync.Mutex
+	spi    uint32
+	opened atomic.Bool // something was
+	now    int64       // under mu
+	count  tally       // under mu
+	peer   *mapping    // under mu; nil: always where it was expected
+	opn    esp.Opener  // under mu; of ESP only
+
+	ah *ah.Opener // under mu; nil: another protocol
 }
 
 // SPI is the one in its packets.
@@ -32,7 +33,7 @@ func (r *Receiver) SPI() uint32 { return r.spi }
 
 // Head is how many octets an ESP packet has in front of its payload; zero for other protocols.
 func (r *Receiver) Head() int {
-	if r.opn == nil {
+	if r.proto != ProtoESP {
 		return 0
 	}
 	return r.opn.Head()
@@ -73,7 +74,7 @@ func (r *Receiver) may() bool {
 	if r.state.Load()&(stateDead|stateInClosed) != 0 || r.single != nil && r.single.seals() {
 		return false
 	}
-	if r.over(r.now) || r.count.packets.Load() >= r.lim.hardPackets || r.count.bytes.Load() >= r.lim.hardBytes {
+	if r.over(r.now) || r.count.packets >= r.lim.hardPackets || r.count.bytes >= r.lim.hardBytes {
 		r.end()
 		return false
 	}
@@ -82,7 +83,7 @@ func (r *Receiver) may() bool {
 
 // authentic notes a packet whose ICV was verified.
 func (r *Receiver) authentic(a *Arrival, newest bool) {
-	r.count.last.Store(r.now)
+	r.heardNow()
 	if r.usedAt.Load() == 0 {
 		r.firstUse()
 	}
@@ -91,11 +92,19 @@ func (r *Receiver) authentic(a *Arrival, newest bool) {
 	}
 }
 
+// heardNow notes when a packet came that was authentic.
+func (r *Receiver) heardNow() {
+	r.count.last = r.now
+	if !r.opened.Load() {
+		r.opened.Store(true)
+	}
+}
+
 // account counts a packet that was opened and is not a dummy.
 func (r *Receiver) account(n int) {
-	r.count.packets.Store(r.count.packets.Load() + 1)
-	r.count.bytes.Store(r.count.bytes.Load() + uint64(n))
-	r.count.data.Store(r.now)
+	r.count.packets++
+	r.count.bytes += uint64(n)
+	r.count.data = r.now
 }
 
 // firstUse: the peer has the new SA. RFC 7296, Section 2.8: from now on it may be sent on.
@@ -107,10 +116,17 @@ func (r *Receiver) firstUse() {
 	r.db.post(&r.note, noteFirst)
 }
 
-// seq is the highest number received.
+// counted is a snapshot: the counters, and the highest number received.
+func (r *Receiver) counted() (tally, uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.count, r.seq()
+}
+
+// seq is the highest number received. Under mu.
 func (r *Receiver) seq() uint64 {
 	switch {
-	case r.opn != nil:
+	case r.proto == ProtoESP:
 		return r.opn.Top()
 	case r.ah != nil:
 		return r.ah.Top()
@@ -120,9 +136,7 @@ func (r *Receiver) seq() uint64 {
 
 // EndOpen gives the half back and tells of a soft limit.
 func (r *Receiver) EndOpen() {
-	top := r.seq()
-	r.top.Store(top)
-	soft := top >= r.seqSoft || r.soft(&r.count, r.now)
+	soft := r.seq() >= r.seqSoft || r.soft(&r.count, r.now)
 	r.mu.Unlock()
 	if soft {
 		r.tellSoft()

@@ -48,7 +48,7 @@ func (b *Bundle) add(s *Sender, m Mode) {
 
 // Inside reports whether the policy that the packet met has just the selectors of a pair of its reqid: Contains would say yes.
 func (m *Match) Inside(p *Pair) bool {
-	return m.child != nil && &m.child.local[0] == &p.local[0] && &m.child.remote[0] == &p.remote[0]
+	return m.child != nil && m.child == p.policy
 }
 
 // resolve finds the SAs, and the first template without one (at -1: all have theirs), which need not be required.

@@ -197,9 +197,11 @@ func (r SARef) Info() (SAInfo, bool) {
 	}
 	p := r.pair
 	if r.out {
-		return p.halfInfo(&p.Sender.count, p.spiOut, p.Sender.seq(), true), p.state.Load()&stateOutClosed == 0
+		t, seq := p.Sender.counted()
+		return p.halfInfo(&t, p.spiOut, seq, true), p.state.Load()&stateOutClosed == 0
 	}
-	return p.halfInfo(&p.Receiver.count, p.spiIn, p.Receiver.top.Load(), false), p.state.Load()&stateInClosed == 0
+	t, top := p.Receiver.counted()
+	return p.halfInfo(&t, p.spiIn, top, false), p.state.Load()&stateInClosed == 0
 }
 
 // halfInfo shows one half of a pair.
@@ -212,8 +214,8 @@ func (p *Pair) halfInfo(t *tally, spi uint32, last uint64, out bool) SAInfo {
 	i := SAInfo{
 		SA: SA{Proto: p.proto, SPI: spi, Src: src.Addr(), Dst: dst.Addr(), Encap: ep.Encap, Mode: p.mode, Reqid: p.reqid, Suite: p.suite,
 			CopyECN: p.CopyECN, CopyDF: p.CopyDF, DSCP: p.DSCP},
-		State: p.saState(), Endpoint: ep, Bytes: t.bytes.Load(), Packets: t.packets.Load(), Last: last, Managed: true,
-		Added: p.db.instant(p.added), FirstUsed: p.db.instant(p.usedAt.Load()), LastUsed: p.db.instant(t.last.Load()),
+		State: p.saState(), Endpoint: ep, Bytes: t.bytes, Packets: t.packets, Last: last, Managed: true,
+		Added: p.db.instant(p.added), FirstUsed: p.db.instant(p.usedAt.Load()), LastUsed: p.db.instant(t.last),
 	}
 	if ep.UDP() {
 		i.SrcPort, i.DstPort = src.Port(), dst.Port()

@@ -14,14 +14,16 @@ import (
 
 // Sender is the outbound half of a pair, or a single SA that seals. It must not be copied.
 type Sender struct {
+	next *Sender    // under db.mu: another one with the same SPI
+	ah   *ah.Sealer // under mu; nil: another protocol
+
+	// From here on: what a packet of ESP touches.
 	*core
-	spi    uint32
-	next   *Sender // under db.mu: another one with the same SPI
 	mu     sync.Mutex
-	sealer *esp.Sealer // under mu; nil: another protocol
-	ah     *ah.Sealer
-	now    int64 // under mu
-	count  tally // written under mu
+	now    int64      // under mu
+	count  tally      // under mu
+	sealer esp.Sealer // under mu; of ESP only
+	spi    uint32
 }
 
 // SPI is the one in its packets.
@@ -29,7 +31,7 @@ func (s *Sender) SPI() uint32 { return s.spi }
 
 // Head is how many octets an ESP packet has in front of its payload; zero for other protocols.
 func (s *Sender) Head() int {
-	if s.sealer == nil {
+	if s.proto != ProtoESP {
 		return 0
 	}
 	return s.sealer.Head()
@@ -61,7 +63,7 @@ func (s *Sender) may(n int, dummy bool) bool {
 	if s.state.Load()&(stateDead|stateOutClosed) != 0 {
 		return false
 	}
-	if s.over(s.now) || s.seq() >= s.seqHard || !dummy && (s.count.packets.Load() >= s.lim.hardPackets || s.count.bytes.Load()+uint64(n) > s.lim.hardBytes) {
+	if s.over(s.now) || s.seq() >= s.seqHard || !dummy && (s.count.packets >= s.lim.hardPackets || s.count.bytes+uint64(n) > s.lim.hardBytes) {
 		s.end()
 		return false
 	}
@@ -70,7 +72,7 @@ func (s *Sender) may(n int, dummy bool) bool {
 
 // account counts a packet that was sealed.
 func (s *Sender) account(n int, dummy bool) {
-	s.count.last.Store(s.now)
+	s.count.last = s.now
 	if s.single != nil && s.usedAt.Load() == 0 {
 		s.usedAt.Store(s.now)
 		s.db.post(&s.note, noteFirst)
@@ -78,15 +80,22 @@ func (s *Sender) account(n int, dummy bool) {
 	if dummy {
 		return
 	}
-	s.count.packets.Store(s.count.packets.Load() + 1)
-	s.count.bytes.Store(s.count.bytes.Load() + uint64(n))
-	s.count.data.Store(s.now)
+	s.count.packets++
+	s.count.bytes += uint64(n)
+	s.count.data = s.now
 }
 
-// seq is the number of the last packet sealed.
+// counted is a snapshot: the counters, and the number of the last packet sealed.
+func (s *Sender) counted() (tally, uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.count, s.seq()
+}
+
+// seq is the number of the last packet sealed. Under mu.
 func (s *Sender) seq() uint64 {
 	switch {
-	case s.sealer != nil:
+	case s.proto == ProtoESP:
 		return s.sealer.Seq()
 	case s.ah != nil:
 		return s.ah.Seq()

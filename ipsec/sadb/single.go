@@ -185,7 +185,8 @@ func (db *DB) UpdateSA(now time.Time, id SAID, c Change) error {
 			db.link(s)
 		}
 		old := s.endpoint.Load()
-		s.endpoint.Store(db.placeAt(sa.endpoint()))
+		at := db.placeAt(sa.endpoint())
+		s.endpoint.Store(&at)
 		db.leave(old)
 		s.hearAgain(&sa)
 	}
@@ -201,17 +202,29 @@ func (db *DB) UpdateSA(now time.Time, id SAID, c Change) error {
 func (s *Single) limit(l Limits) {
 	s.half.Lock()
 	defer s.half.Unlock()
-	if x := s.sender.Load(); x != nil {
-		x.mu.Lock()
-		defer x.mu.Unlock()
-	}
-	if x := s.receiver.Load(); x != nil {
-		x.mu.Lock()
-		defer x.mu.Unlock()
-	}
+	defer s.lockHalves()()
 	s.lim = boundsOf(s.added, l)
 	s.sequenced()
 	s.softTold.Store(false)
+}
+
+// lockHalves takes the locks of the halves that there are, and returns what gives them back. Under s.half.
+func (s *Single) lockHalves() (unlock func()) {
+	x, y := s.sender.Load(), s.receiver.Load()
+	if x != nil {
+		x.mu.Lock()
+	}
+	if y != nil {
+		y.mu.Lock()
+	}
+	return func() {
+		if x != nil {
+			x.mu.Unlock()
+		}
+		if y != nil {
+			y.mu.Unlock()
+		}
+	}
 }
 
 // DeleteSA removes an SA or a reservation and returns it as it was.
@@ -243,14 +256,7 @@ func (db *DB) removeSingle(s *Single, at int64) SAInfo {
 	db.room(-1)
 	s.half.Lock()
 	defer s.half.Unlock()
-	if x := s.sender.Load(); x != nil {
-		x.mu.Lock()
-		defer x.mu.Unlock()
-	}
-	if x := s.receiver.Load(); x != nil {
-		x.mu.Lock()
-		defer x.mu.Unlock()
-	}
+	defer s.lockHalves()()
 	i := s.infoLocked()
 	sa := s.sa.Load()
 	sa.Key.Wipe()
@@ -302,10 +308,11 @@ func (db *DB) flush(at int64, list []SARef) (n int) {
 func (s *Single) Info() SAInfo {
 	s.half.Lock()
 	defer s.half.Unlock()
+	defer s.lockHalves()()
 	return s.infoLocked()
 }
 
-// infoLocked is Info with s.half held, which keeps the keys from being wiped.
+// infoLocked is Info with s.half, which keeps the keys from being wiped, and the half's lock held.
 func (s *Single) infoLocked() SAInfo {
 	i := SAInfo{SA: *s.sa.Load(), State: s.saState(), Added: s.db.instant(s.added), FirstUsed: s.db.instant(s.usedAt.Load())}
 	i.Key, i.Integ = copyOf(i.Key), copyOf(i.Integ)
@@ -316,11 +323,11 @@ func (s *Single) infoLocked() SAInfo {
 	if x := s.sender.Load(); x != nil {
 		t, i.Last = &x.count, x.seq()
 	} else if x := s.receiver.Load(); x != nil {
-		t, i.Last = &x.count, x.top.Load()
+		t, i.Last = &x.count, x.seq()
 		i.Endpoint = Endpoint{Local: netip.AddrPortFrom(i.Dst, i.DstPort), Remote: *s.source.Load(), Encap: i.Encap}
 	}
 	if t != nil {
-		i.Bytes, i.Packets, i.LastUsed = t.bytes.Load(), t.packets.Load(), s.db.instant(t.last.Load())
+		i.Bytes, i.Packets, i.LastUsed = t.bytes, t.packets, s.db.instant(t.last)
 	}
 	return i
 }

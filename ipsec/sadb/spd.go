@@ -46,22 +46,29 @@ type policy struct {
 	id            PolicyID
 	action        Action
 	class         class
-	bundle        *bundle // Protect
-	local, remote []span
-	rules         []placed
-	refs          int // children that brought it
-	name          string
-	age           uint64
+	refs          int32 // children that brought it
 	priority      uint32
+	bundle        *bundle // Protect
 	db            *DB
 	entry         *entry // of an SPDEntry
 	lies          *road  // where its one rule is; nil: in memory of its own
+	local, remote []span // nil: see lies
+	rules         []placed
+	age           uint64
+}
+
+// selectors are both sides'.
+func (p *policy) selectors() (local, remote []span) {
+	if d := p.lies; d != nil {
+		return []span{d.rule.local}, []span{d.rule.remote}
+	}
+	return p.local, p.remote
 }
 
 // rule is one local and one remote selector of a policy under one remote prefix. Immutable.
 type rule struct {
-	p             *policy
 	local, remote span
+	p             *policy
 	bits          int // length of the prefix around the local range
 }
 
@@ -94,6 +101,9 @@ func newRoot() *root {
 
 // build places a policy's rules.
 func (p *policy) build() error {
+	if p.lies != nil {
+		return nil
+	}
 	for i := range p.remote {
 		remote := &p.remote[i]
 		prefixes := remote.prefixes()
@@ -102,11 +112,7 @@ func (p *policy) build() error {
 			if local.v6 != remote.v6 || local.proto != 0 && remote.proto != 0 && local.proto != remote.proto {
 				continue
 			}
-			r := &rule{}
-			if p.lies != nil {
-				r = &p.lies.rule
-			}
-			*r = rule{p: p, local: *local, remote: *remote, bits: local.common()}
+			r := &rule{p: p, local: *local, remote: *remote, bits: local.common()}
 			for _, pfx := range prefixes {
 				p.rules = append(p.rules, placed{pfx, r})
 			}
@@ -255,6 +261,14 @@ func (r *root) match(f *Flow) (m Match) {
 		if !r.used[c] {
 			continue
 		}
+		if c == classChild {
+			if b := r.road(f); b != nil {
+				hidden := m.Hidden
+				m = b.match()
+				m.Hidden = hidden
+				return m
+			}
+		}
 		p, hidden := r.first(c, f)
 		m.Hidden = m.Hidden || hidden
 		if p == nil {
@@ -270,6 +284,26 @@ func (r *root) match(f *Flow) (m Match) {
 		return m
 	}
 	return m
+}
+
+// match is what the SPD says of a flow on a bundle's road.
+func (b *bundle) match() Match { return Match{Action: Protect, bundle: b, child: &b.road.policy} }
+
+// road is the bundle on whose road a flow is; nil: there may be more to look at. What it says first would say, with less of the
+// memory.
+func (r *root) road(f *Flow) *bundle {
+	if r.single[classChild] == 0 {
+		return nil
+	}
+	k := hostKey{class: classChild, v6: f.V6, addr: f.Remote}
+	x := r.hosts.find(&k)
+	if x == nil || x.near == nil {
+		return nil
+	}
+	if d := &x.near.road; x.leaf.Load() != &d.leaf || d.rule.local.local(f) != inside {
+		return nil
+	}
+	return x.near
 }
 
 // first finds the first policy of a class; hidden: there is one in front of it that a fragment's ports might have met,

@@ -72,9 +72,10 @@ func (db *DB) oracle(f *Flow) *policy {
 	var best *policy
 	var bestKey key
 	for _, p := range db.policies {
-		for i := range p.remote {
-			for j := range p.local {
-				l, r := &p.local[j], &p.remote[i]
+		local, remote := p.selectors()
+		for i := range remote {
+			for j := range local {
+				l, r := &local[j], &remote[i]
 				if l.local(f) != inside || r.remote(f) != inside {
 					continue
 				}

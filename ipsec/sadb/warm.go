@@ -24,11 +24,9 @@ type Remote struct {
 
 // Warm is the memory of one batch. It belongs to one goroutine.
 type Warm struct {
-	hosts     [MaxWarm]*host
-	pairs     [MaxWarm]*Pair
-	senders   [MaxWarm]*Sender
-	receivers [MaxWarm]*Receiver
-	sum       uint64 // of what was read: so that it is read
+	hosts [MaxWarm]*host
+	pairs [MaxWarm]*Pair
+	sum   uint64 // of what was read: so that it is read
 }
 
 // Sealing is for packets to at most MaxWarm addresses that are going to be sealed.
@@ -38,38 +36,26 @@ func (w *Warm) Sealing(db *DB, list []Remote) {
 	for i := range list {
 		w.hosts[i] = h.bucket(&hostKey{addr: list[i].Addr, v6: list[i].V6, class: classChild}).Load()
 	}
-	sum := uint64(0)
+	n := 0
 	for i := range list {
 		x := w.hosts[i]
 		for x != nil && x.key.addr != list[i].Addr {
 			x = x.next.Load()
 		}
-		w.hosts[i] = x
-	}
-	for i := range list {
-		w.pairs[i] = nil
-		if x := w.hosts[i]; x != nil && x.near != nil {
-			b := x.near
-			r, q := &b.road.rule, &b.road.policy
-			sum += r.local.from.Lo + r.remote.from.Lo + r.local.to.Lo + r.remote.to.Lo + uint64(r.remote.hi) + uint64(q.action) + uint64(q.class) +
-				uint64(len(q.local)) + uint64(len(q.remote)) + uint64(len(b.road.leaf.rules))
-			if b.road.rules[0] != nil {
-				sum++
-			}
-			w.pairs[i] = b.sending.Load()
+		if x == nil || x.near == nil {
+			continue
+		}
+		w.sum += x.near.road.rule.local.to.Lo // the line behind the host's, where it is another
+		if w.pairs[n] = x.near.sending.Load(); w.pairs[n] != nil {
+			n++
 		}
 	}
-	for i := range list {
-		w.senders[i] = nil
-		if p := w.pairs[i]; p != nil {
-			sum += p.core.touch() + uint64(len(p.local)) + uint64(len(p.remote)) + uint64(p.spiIn)
-			w.senders[i] = &p.Sender
-		}
+	sum := uint64(0)
+	for _, p := range w.pairs[:n] {
+		sum += p.Sender.touch() + p.core.touch()
 	}
-	for i := range list {
-		if s := w.senders[i]; s != nil {
-			sum += s.touch()
-		}
+	for _, p := range w.pairs[:n] {
+		sum += p.sealer.Touch()
 	}
 	w.sum += sum
 }
@@ -78,44 +64,39 @@ func (w *Warm) Sealing(db *DB, list []Remote) {
 func (w *Warm) Opening(db *DB, spis []uint32) {
 	spis = spis[:min(len(spis), MaxWarm)]
 	t := db.slots.Load()
-	for i, spi := range spis {
-		w.pairs[i] = t.at(spi).Load()
+	n := 0
+	for _, spi := range spis {
+		if w.pairs[n] = t.at(spi).Load(); w.pairs[n] != nil {
+			n++
+		}
 	}
 	sum := uint64(0)
-	for i := range spis {
-		w.receivers[i] = nil
-		if p := w.pairs[i]; p != nil {
-			sum += p.core.touch() + uint64(p.spiIn) + p.local[0].from.Lo + p.remote[0].from.Lo
-			w.receivers[i] = &p.Receiver
+	for _, p := range w.pairs[:n] {
+		if p.several != nil {
+			sum++
 		}
+		sum += p.Receiver.touch() + p.core.touch() + p.local[0].to.Lo + p.remote[0].to.Lo
 	}
-	for i := range spis {
-		if r := w.receivers[i]; r != nil {
-			sum += r.touch()
-		}
+	for _, p := range w.pairs[:n] {
+		sum += p.opn.Touch()
 	}
 	w.sum += sum
 }
 
-// touch reads one word of each line of memory that a packet needs.
+// The methods that follow read one word of each line of memory that a packet needs, of what is atomic or does not change.
+
 func (c *core) touch() uint64 {
-	n := uint64(c.proto) + uint64(c.added)
-	pl := c.endpoint.Load()
-	return n + uint64(c.state.Load()) + uint64(pl.Encap) + uint64(pl.Remote.Port()) + uint64(c.usedAt.Load())
+	return uint64(c.state.Load()) + c.seqHard + uint64(c.lim.hardAt) + uint64(c.lim.hardPackets) + uint64(c.home.Local.Port()) + uint64(c.home.Encap)
 }
 
 func (s *Sender) touch() uint64 {
-	n := uint64(s.count.last.Load()) + uint64(s.endpoint.Load().path.mtu.Load())
-	if s.sealer != nil {
-		n += s.sealer.Touch()
+	n := uint64(s.sealer.SPI()) + uint64(s.spi)
+	if s.core != nil {
+		n++
 	}
 	return n
 }
 
 func (r *Receiver) touch() uint64 {
-	n := uint64(r.count.last.Load()) + uint64(r.spi)
-	if r.opn != nil {
-		n += r.opn.Touch()
-	}
-	return n
+	return uint64(r.spi) + uint64(r.opn.SPI())
 }
