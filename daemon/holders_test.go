@@ -138,6 +138,9 @@ func TestHolders(t *testing.T) {
 		holds(t, r, netOf(2, 2, "part", "10.1.2.0/24", "10.1.2.0/24"))
 		refused(t, r, netOf(3, 3, "again", "10.1.0.0/16", "10.1.0.0/16"))
 		refused(t, r, netOf(3, 3, "thief", "10.1.9.9/32", all))
+		r = newHolders()
+		holds(t, r, netOf(1, 1, "early", "10.1.9.9/32", all)) // chose it itself
+		refused(t, r, netOf(2, 2, "site", "10.1.0.0/16", "10.1.0.0/16"))
 	})
 	t.Run("what does not meet", func(t *testing.T) {
 		r := newHolders()
