@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -125,6 +126,36 @@ func TestRemoveWhileSealing(t *testing.T) {
 		all.Wait()
 		if got := w.a.e.Counters()[OutSealed]; got != final {
 			t.Errorf("%d packets sealed, %d in the final usage", got, final)
+		}
+	}
+}
+
+// TestDeleteWhileSealing: after DeleteSA has answered nothing more is sealed on a single SA, and its counters are final.
+func TestDeleteWhileSealing(t *testing.T) {
+	for range 20 {
+		d := newDuo(t, plain)
+		d.sa(sadb.ProtoESP, sadb.Tunnel, 0x1000)
+		d.policy(everything(false), everything(false), tmpl(sadb.ProtoESP, sadb.Tunnel, sadb.Require))
+		var all sync.WaitGroup
+		var stop atomic.Bool
+		all.Go(func() {
+			out := d.a.e.NewOutbound()
+			p := append(make([]byte, Headroom), tcp4(20, 1, 0x10)...)
+			for !stop.Load() {
+				out.Seal(d.now, [][]byte{p, p, p}, []int{len(p) - Headroom, len(p) - Headroom, len(p) - Headroom}, Headroom)
+			}
+		})
+		for d.a.e.Counters()[OutSealed] < 30 {
+			runtime.Gosched()
+		}
+		i, err := d.a.db.DeleteSA(d.now, sadb.SAID{Proto: sadb.ProtoESP, SPI: 0x1000, Dst: plain.gateway.Addr()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop.Store(true)
+		all.Wait()
+		if got := d.a.e.Counters()[OutSealed]; got != i.Packets {
+			t.Errorf("%d packets sealed, %d in the answer", got, i.Packets)
 		}
 	}
 }

@@ -165,3 +165,28 @@ func TestT069RaceSingle(t *testing.T) {
 		}
 	}
 }
+
+// TestFollowLeavesOthers: where a peer has moved to, its owner may add an SA for another one later. When the first moves on the other's
+// stays; and nothing moves to an address of another family.
+func TestFollowLeavesOthers(t *testing.T) {
+	db := newDB(t, 0)
+	addSA(t, db, inSA(0x1000))
+	out := addSA(t, db, outSA(0x2000))
+	first, second := netip.MustParseAddrPort("198.51.100.2:40404"), netip.MustParseAddrPort("198.51.100.2:50505")
+	_ = opens(db, start, packet(t, 0x1000, 1), first, local)
+	if mappings(db); out.Endpoint().Remote != first {
+		t.Fatalf("sends to %v", out.Endpoint().Remote)
+	}
+	late := outSA(0x2001)
+	late.DstPort = first.Port()
+	other := addSA(t, db, late)
+	_ = opens(db, start, packet(t, 0x1000, 2), second, local)
+	mappings(db)
+	if out.Endpoint().Remote != second || other.Endpoint().Remote != first {
+		t.Errorf("the peer's SA sends to %v, the other's to %v", out.Endpoint().Remote, other.Endpoint().Remote)
+	}
+	_ = opens(db, start, packet(t, 0x1000, 3), netip.MustParseAddrPort("[2001:db8::1]:4500"), local)
+	if mappings(db); out.Endpoint().Remote != second {
+		t.Errorf("an IPv4 SA sends to %v", out.Endpoint().Remote)
+	}
+}

@@ -5,6 +5,7 @@
 package sadb
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"net/netip"
@@ -197,6 +198,39 @@ func TestT087HiddenPorts(t *testing.T) {
 	add(Policy{Action: Protect, Reqid: 2, Local: all, Remote: all})
 	if m, _ := db.Match(&f); m.Action != Protect {
 		t.Errorf("with a protect policy for all ports: %+v", m)
+	}
+}
+
+// TestHiddenBypass: a fragment whose ports might have had it pass leaves by a policy that has it pass whatever they are.
+func TestHiddenBypass(t *testing.T) {
+	db := newDB(t, 0)
+	all := []Selector{sel("0.0.0.0/0")}
+	web := sel("10.2.0.0/16")
+	web.Proto, web.PortFrom, web.PortTo = 6, 443, 443
+	for _, r := range []Selector{web, sel("10.2.0.0/16")} {
+		if _, err := db.AddPolicy(Policy{Action: Bypass, Local: all, Remote: []Selector{r}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := flow("10.1.0.1", "10.2.0.1", 6, 0, 0)
+	f.Ports = HiddenPorts
+	if m, _ := db.Match(&f); m.Action != Bypass || m.Hidden {
+		t.Errorf("%+v", m)
+	}
+}
+
+// TestT063Octets: what waits is bounded in octets as well as in packets.
+func TestT063Octets(t *testing.T) {
+	var w waiting
+	dropped := 0
+	for i := range 100 {
+		dropped += w.keep(bytes.Repeat([]byte{byte(i)}, 9000))
+		if len(w.octets) > maxHeldOctets || len(w.octets) != 9000*len(w.lens) {
+			t.Fatalf("%d octets of %d packets", len(w.octets), len(w.lens))
+		}
+	}
+	if len(w.lens) != maxHeldOctets/9000 || dropped != 100-len(w.lens) || w.octets[0] != byte(dropped) {
+		t.Errorf("%d packets, %d dropped; the oldest is %d", len(w.lens), dropped, w.octets[0])
 	}
 }
 
