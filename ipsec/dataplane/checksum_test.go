@@ -130,3 +130,28 @@ func TestIncrementalIsFull(t *testing.T) {
 		}
 	})
 }
+
+// TestRecomputedZero: a checksum that is made anew and comes out as zero is written as 0xffff: zero means that there is none (RFC 768).
+func TestRecomputedZero(t *testing.T) {
+	p := ipv4("10.1.0.5", "10.2.0.7", protoUDP, udpOf(1, 2, 2))
+	p[26] = 1 // there is one, whatever it is
+	var in inner
+	if parse(p, false, &in) != good || in.fragment {
+		t.Fatal("no packet")
+	}
+	recompute(p, &in)
+	copy(p[28:30], p[26:28]) // now the rest sums up to what leaves nothing
+	recompute(p, &in)
+	if p[26] != 0xff || p[27] != 0xff {
+		t.Errorf("checksum %x", p[26:28])
+	}
+}
+
+// TestAtomicFragment: RFC 6946: a fragment header around a whole packet makes none of it.
+func TestAtomicFragment(t *testing.T) {
+	var in inner
+	p := ipv6(inner5, inner7, protoFragment, append([]byte{protoUDP, 0, 0, 0, 0, 0, 0, 1}, udpOf(1, 2, 8)...))
+	if parse(p, false, &in) != good || in.fragment || in.flow.RemotePort != 1 {
+		t.Errorf("%+v", in)
+	}
+}
