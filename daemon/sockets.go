@@ -33,11 +33,11 @@ const flushLimit = 200 * time.Millisecond
 type kind uint8
 
 const (
-	kindIKE  kind = iota // port 500: IKE bare
-	kindNATT             // port 4500: IKE behind the marker, ESP bare
-	kindESP              // IP protocol 50
-	kindAH               // IP protocol 51: whole IP packets
-	kindIPComp           // IP protocol 108
+	kindIKE    kind = iota // port 500: IKE bare
+	kindNATT               // port 4500: IKE behind the marker, ESP bare
+	kindESP                // IP protocol 50
+	kindAH                 // IP protocol 51: whole IP packets
+	kindIPComp             // IP protocol 108
 	numKinds
 )
 

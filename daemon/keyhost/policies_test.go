@@ -49,11 +49,20 @@ func TestPolicyTriedAgain(t *testing.T) {
 		var log bytes.Buffer
 		h := &refusing{no: true, held: map[uint32]bool{}}
 		p := newPolicies(ServerOptions{DB: db, Host: h, Log: slog.New(slog.NewTextHandler(&log, nil))})
-		p.later = func() {
-			p.due = true
-			p.sync()
-		}
+		rang := make(chan struct{}, 1)
+		p.later = func() { rang <- struct{}{} }
 		defer p.close()
+		// pass lets time pass. This goroutine owns p, as the server's does.
+		pass := func(d time.Duration) {
+			time.Sleep(d)
+			synctest.Wait()
+			select {
+			case <-rang:
+				p.due = true
+				p.sync()
+			default:
+			}
+		}
 		add := func(last byte) sadb.PolicyID {
 			all := func(a netip.Addr) sadb.Selector { return sadb.Selector{From: a, To: a, PortTo: 65535} }
 			id, err := db.SPDAdd(time.Now(), sadb.SPDEntry{Dir: sadb.Out, Action: sadb.Discard, Local: all(netip.AddrFrom4([4]byte{10, 0, 0, last})),
@@ -74,16 +83,13 @@ func TestPolicyTriedAgain(t *testing.T) {
 			t.Errorf("asked %d times, %d in force", h.asked, len(h.held))
 		}
 		h.no = true
-		time.Sleep(holdPause + time.Millisecond)
-		synctest.Wait()
+		pass(holdPause + time.Millisecond)
 		h.no = false
-		time.Sleep(holdPause + time.Millisecond)
-		synctest.Wait()
+		pass(holdPause + time.Millisecond)
 		if h.asked != 4 || len(h.held) != 2 || strings.Count(log.String(), "may bypass") != 1 {
 			t.Errorf("asked %d times, %d in force; %s", h.asked, len(h.held), &log)
 		}
-		time.Sleep(time.Hour)
-		synctest.Wait()
+		pass(time.Hour)
 		if h.asked != 4 {
 			t.Errorf("asked %d times", h.asked)
 		}
@@ -101,8 +107,7 @@ func TestPolicyTriedAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.sync()
-		time.Sleep(time.Hour)
-		synctest.Wait()
+		pass(time.Hour)
 		if h.asked != 5 || len(p.refused) != 0 {
 			t.Errorf("asked %d times, %d refused", h.asked, len(p.refused))
 		}

@@ -67,7 +67,7 @@ func (p *policy) admits(layers []Layer) bool {
 
 // admit matches layers with templates, the outermost of both first. Each layer is one of a template, in order, and no template is left
 // that requires one. bare, if not nil, is the layer around, in transport mode, in which an IP packet was found that no template has
-// accounted for yet. Where a template need not be met both ways are tried: two to the power of MaxTemplates steps at most, and one for
+// accounted for yet. Where a template need not be met all ways are tried: three to the power of MaxTemplates steps at most, and one for
 // each template where the first way is right, as it mostly is.
 func admit(templates []template, layers []Layer, bare *Layer) bool {
 	if len(templates) == 0 {
@@ -89,8 +89,8 @@ func admit(templates []template, layers []Layer, bare *Layer) bool {
 		switch {
 		case t.Mode == Transport:
 			return admit(rest, layers, bare)
-		case bare != nil && t.between(bare):
-			return admit(rest, layers, nil)
+		case bare != nil && t.between(bare) && admit(rest, layers, nil):
+			return true // or the tunnel is that of a template further in, and this one has no SA
 		}
 	}
 	return t.Level == Use && admit(rest, layers, bare)
