@@ -11,6 +11,8 @@ package daemon
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -125,22 +127,24 @@ type keyed struct {
 // keyedPair is a reservation or a pair of SAs.
 type keyedPair struct {
 	pair
-	reqid    uint32
-	ah       bool
-	mode     ike.Mode
-	ipcomp   bool           // it was asked for, if not agreed on: a trap's templates fit its SAs
-	cpi      [2]uint16      // of the SAs of IPComp that the other side has, in and out; zero: there is none
-	at       sadb.Endpoint  // of the inbound SA, and what is wanted of the other
-	outAt    sadb.Endpoint  // of the outbound SA, where the other side has it
-	held     *pfkey.Message // the outbound SA, until the pair below stops to send
-	cpiHeld  uint16         // and its CPI
-	below    bool           // what is sent meanwhile is compressed
-	replaces uint32
-	in, out  []keyedPolicy
-	hasOut   bool       // the other side has, or may have, its outbound SA
-	noOut    bool       // it is never to send again
-	moving   sync.Mutex // one change of its SAs at a time; keyed.mu may be taken inside
-	last     ike.Usage  // as of the last Query; its times are this host's
+	reqid   uint32
+	ah      bool
+	mode    ike.Mode
+	ipcomp  bool           // it was asked for, if not agreed on: a trap's templates fit its SAs
+	cpi     [2]uint16      // of the SAs of IPComp that the other side has, in and out; zero: there is none
+	at      sadb.Endpoint  // of the inbound SA, and what is wanted of the other
+	outAt   sadb.Endpoint  // of the outbound SA, where the other side has it
+	held    *pfkey.Message // the outbound SA, until the pair below stops to send
+	cpiHeld uint16         // and its CPI
+	// origLocal and origRemote are for transport mode through a NAT; invalid where there is none.
+	origLocal, origRemote netip.Addr
+	below                 bool // what is sent meanwhile is compressed
+	replaces              uint32
+	in, out               []keyedPolicy
+	hasOut                bool       // the other side has, or may have, its outbound SA
+	noOut                 bool       // it is never to send again
+	moving                sync.Mutex // one change of its SAs at a time; keyed.mu may be taken inside
+	last                  ike.Usage  // as of the last Query; its times are this host's
 }
 
 // newKeyed connects, or says why it cannot.
@@ -148,6 +152,10 @@ func newKeyed(o KeyedOptions, notice func(uint64, ike.Notice), released func(uin
 	k := &keyed{opts: o, notice: notice, released: released, policies: map[keyedPolicy][]claimant{}, reqids: map[uint32]int{},
 		acquires: map[uint32]uint32{}, trapped: func(string, string) uint32 { return 0 }, asked: func(uint32) {}}
 	k.ctx, k.cancel = context.WithCancel(context.Background())
+	// Answers come to all clients, and in containers all daemons have one PID: each counts from somewhere of its own.
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // never fails
+	k.seq = binary.NativeEndian.Uint32(b[:])
 	k.clear()
 	conn, err := k.connect()
 	if err != nil {

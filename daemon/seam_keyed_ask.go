@@ -60,6 +60,9 @@ func (k *keyed) pair(spiIn uint32) *keyedPair {
 }
 
 func (k *keyed) reserve(unique uint64, q ike.Reserve) ike.Answer {
+	if q.Local.Zone() != "" || q.Remote.Zone() != "" {
+		return ike.Failed{Refusal: ike.RefusalUnsupported, Err: fmt.Errorf("%w: %s and %s: a link-local address and its interface; use another, or --ipsec engine", errNotSaid, q.Local, q.Remote)}
+	}
 	p := &keyedPair{pair: pair{unique: unique}, ah: q.AH, mode: q.Mode, reqid: q.Reqid}
 	if p.reqid == 0 && q.Initiated {
 		p.reqid = k.trapped(q.Connection, q.Child)
@@ -88,13 +91,15 @@ func (k *keyed) reserve(unique uint64, q ike.Reserve) ike.Answer {
 // install completes the inbound SA, adds the outbound one and the policies. After a failure nothing is left.
 func (k *keyed) install(c ike.ChildSA) ike.Answer {
 	p := k.pair(c.SPIIn)
-	if p == nil {
+	if p == nil { // the service has gone since, and with it what it had reserved
+		k.released(c.SPIIn)
 		return installed(sadb.ErrReservation)
 	}
 	k.mu.Lock()
 	// The reservation has the addresses of when it was asked for; the NAT may have another for the peer since.
 	at, reserved := endpoint(c.Path, c.Encap), p.at
 	p.spiOut, p.mode, p.at = c.SPIOut, c.Mode, at
+	p.origLocal, p.origRemote = c.OrigLocal, c.OrigRemote
 	p.at.Local, p.at.Remote = netip.AddrPortFrom(reserved.Local.Addr(), at.Local.Port()), netip.AddrPortFrom(reserved.Remote.Addr(), at.Remote.Port())
 	p.ipcomp = c.CPIIn != 0 || c.Config != nil && c.Config.IPComp
 	k.mu.Unlock()
@@ -231,7 +236,7 @@ func (k *keyed) move(p *keyedPair, path ike.Path) error {
 	if !sending {
 		return k.movePolicies(p)
 	}
-	if err := k.moveSA(p, p.spiOut, to, outOld.Local, outOld.Remote, to.Local, to.Remote); err != nil {
+	if err := k.moveSA(p, keyedOut, to, outOld); err != nil {
 		return err
 	}
 	k.mu.Lock()
@@ -251,7 +256,7 @@ func (k *keyed) moveIn(p *keyedPair, to sadb.Endpoint) error {
 	if old == to {
 		return nil
 	}
-	if err := k.moveSA(p, p.spiIn, to, old.Remote, old.Local, to.Remote, to.Local); err != nil {
+	if err := k.moveSA(p, keyedIn, to, old); err != nil {
 		return err
 	}
 	k.mu.Lock()
@@ -260,11 +265,17 @@ func (k *keyed) moveIn(p *keyedPair, to sadb.Endpoint) error {
 	return nil
 }
 
-func (k *keyed) moveSA(p *keyedPair, spi uint32, at sadb.Endpoint, from, to, newFrom, newTo netip.AddrPort) error {
+// moveSA moves one SA. The original addresses are said again: what an UPDATE leaves out is gone.
+func (k *keyed) moveSA(p *keyedPair, way int, at, old sadb.Endpoint) error {
+	spi, from, to, newFrom, newTo, origFrom, origTo := p.spiOut, old.Local, old.Remote, at.Local, at.Remote, p.origLocal, p.origRemote
+	if way == keyedIn {
+		spi, from, to, newFrom, newTo, origFrom, origTo = p.spiIn, to, from, newTo, newFrom, origTo, origFrom
+	}
 	m := &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeUpdate, SAType: satype(p.ah)}, SA: &pfkey.SA{SPI: spi, State: pfkey.StateMature},
 		Src: addressOf(from.Addr()), Dst: addressOf(to.Addr()), NewSrc: addressOf(newFrom.Addr()), NewDst: addressOf(newTo.Addr()),
 		SA2: &pfkey.SA2{Mode: p.saMode(), Reqid: p.reqid}}
 	nattOf(m, at, newFrom, newTo)
+	original(m, origFrom, origTo)
 	_, err := k.request(m)
 	return err
 }
@@ -273,6 +284,7 @@ func (k *keyed) moveSA(p *keyedPair, spi uint32, at sadb.Endpoint, from, to, new
 func (k *keyed) remove(now time.Time, spiIn uint32, onlyOut bool) ike.Usage {
 	p := k.pair(spiIn)
 	if p == nil {
+		k.released(spiIn)
 		return ike.Usage{}
 	}
 	var final ike.Usage

@@ -20,8 +20,11 @@ const (
 	// anyProto is PF_KEY's protocol of a selector for all.
 	anyProto               = 255
 	protoICMP, protoV6ICMP = 1, 58
-	// maxKeyedPolicies bounds those of one child in each direction.
-	maxKeyedPolicies = 1024
+	// maxKeyedPolicies bounds those of one child in each direction: a few ranges that are no prefixes, or many subnets.
+	maxKeyedPolicies = 256
+	// maxKeyedRules bounds those among them with a protocol, each of which is a rule of its own in the host's packet filter: a
+	// peer, which may have many children, must not use up what there is room for (firewall's ruleLimit).
+	maxKeyedRules = 16
 )
 
 // errNotSaid: PF_KEY has no words for it, and time does not mend that.
@@ -65,8 +68,17 @@ func policiesOf(local, remote []ike.Selector, dir pfkey.Dir) ([]keyedPolicy, err
 			}
 		}
 	}
-	if len(list) == 0 {
+	rules := 0
+	for _, x := range list {
+		if x.proto != anyProto {
+			rules++
+		}
+	}
+	switch {
+	case len(list) == 0:
 		return nil, sadb.ErrSelectors
+	case rules > maxKeyedRules:
+		return nil, fmt.Errorf("%w: %d policies with a protocol, expected at most %d: use prefixes and fewer ports, or --ipsec engine", sadb.ErrSelectors, rules, maxKeyedRules)
 	}
 	return list, nil
 }
@@ -75,6 +87,9 @@ func policiesOf(local, remote []ike.Selector, dir pfkey.Dir) ([]keyedPolicy, err
 func policiesOfPair(l, r ike.Selector, dir pfkey.Dir) (list []keyedPolicy, err error) {
 	x := keyedPolicy{dir: dir, proto: max(l.Proto, r.Proto)}
 	ok := false
+	if x.proto == anyProto {
+		return nil, fmt.Errorf("%w: %w: protocol %d is that of all there", sadb.ErrSelectors, errNotSaid, anyProto)
+	}
 	if x.icmp() {
 		var none bool
 		if x.lport, x.rport, none, ok = typeAndCode(l, r); none {

@@ -170,21 +170,31 @@ func TestKeyedSelectors(t *testing.T) {
 		s[0].Proto = 17
 		return s
 	}
+	ports := func(n int) (list []ike.Selector) {
+		for range n {
+			list = append(list, udp(7, 7)...)
+		}
+		return list
+	}
 	for name, c := range map[string]struct {
 		local, remote []ike.Selector
 		want          string
 	}{
-		"all of ICMP":           {prefix("10.1.0.0/16"), any, "1 0 0"},
-		"echo requests":         {any, icmp(8<<8, 8<<8|255), "1 8 0"},
-		"fragmentation needed":  {icmp(3<<8|4, 3<<8|4), icmp(3<<8, 3<<8|255), "1 3 4"},
-		"nothing in common":     {icmp(8<<8, 8<<8|255), icmp(3<<8, 3<<8|255), "no traffic"},
-		"echo replies":          {any, icmp(0, 255), "cannot say"},
-		"code zero of a type":   {any, icmp(8<<8, 8<<8), "cannot say"},
-		"one port":              {prefix("10.1.0.0/16"), udp(53, 53), "17 0 53"},
-		"a range of ports":      {prefix("10.1.0.0/16"), udp(1024, 65535), "cannot say"},
-		"different protocols":   {any, udp(53, 53), "no traffic"},
-		"different families":    {prefix("fd00::/64"), prefix("10.2.0.0/16"), "no traffic"},
-		"a range of two prefix": {prefix("10.1.0.0/16"), []ike.Selector{{From: netip.MustParseAddr("10.2.0.0"), To: netip.MustParseAddr("10.2.0.2"), PortTo: 0xffff}}, "255 0 0, 255 0 0"},
+		"all of ICMP":             {prefix("10.1.0.0/16"), any, "1 0 0"},
+		"echo requests":           {any, icmp(8<<8, 8<<8|255), "1 8 0"},
+		"fragmentation needed":    {icmp(3<<8|4, 3<<8|4), icmp(3<<8, 3<<8|255), "1 3 4"},
+		"nothing in common":       {icmp(8<<8, 8<<8|255), icmp(3<<8, 3<<8|255), "no traffic"},
+		"echo replies":            {any, icmp(0, 255), "cannot say"},
+		"code zero of a type":     {any, icmp(8<<8, 8<<8), "cannot say"},
+		"one port":                {prefix("10.1.0.0/16"), udp(53, 53), "17 0 53"},
+		"a range of ports":        {prefix("10.1.0.0/16"), udp(1024, 65535), "cannot say"},
+		"as many ports as may be": {prefix("10.1.0.0/16"), ports(maxKeyedRules), strings.TrimSuffix(strings.Repeat("17 0 7, ", maxKeyedRules), ", ")},
+		"too many ports":          {prefix("10.1.0.0/16"), ports(maxKeyedRules + 1), "no traffic"},
+		"a range with a protocol": {prefix("10.1.0.0/16"), []ike.Selector{{From: netip.MustParseAddr("0.0.0.1"), To: netip.MustParseAddr("255.255.255.254"), Proto: 6, PortTo: 0xffff}}, "no traffic"},
+		"the protocol of all":     {prefix("10.1.0.0/16"), []ike.Selector{{From: netip.MustParseAddr("10.2.0.0"), To: netip.MustParseAddr("10.2.0.0"), Proto: 255, PortTo: 0xffff}}, "cannot say"},
+		"different protocols":     {any, udp(53, 53), "no traffic"},
+		"different families":      {prefix("fd00::/64"), prefix("10.2.0.0/16"), "no traffic"},
+		"a range of two prefix":   {prefix("10.1.0.0/16"), []ike.Selector{{From: netip.MustParseAddr("10.2.0.0"), To: netip.MustParseAddr("10.2.0.2"), PortTo: 0xffff}}, "255 0 0, 255 0 0"},
 	} {
 		list, err := policiesOf(c.local, c.remote, pfkey.DirOut)
 		got := make([]string, 0, len(list))

@@ -7,6 +7,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -29,8 +30,11 @@ func (k *keyed) request(m *pfkey.Message) (*pfkey.Message, error) {
 	ctx, cancel := context.WithTimeout(k.ctx, keyedLimit)
 	defer cancel()
 	err := conn.Send(ctx, m)
-	if err != nil && k.ctx.Err() == nil {
-		k.reset() // nothing was said, and nobody repeats it
+	// Where nothing was said nobody repeats it, and all begins anew; but not for what cannot be said: a peer has its say in that.
+	if unsaid, ok := errors.AsType[*pfkey.Error](err); err != nil && !ok && k.ctx.Err() == nil {
+		k.reset()
+	} else if ok {
+		err = fmt.Errorf("%w: %w", errNotSaid, unsaid)
 	}
 	if err == nil {
 		select {

@@ -80,14 +80,19 @@ func saMessage(p *keyedPair, c *ike.ChildSA, limits sadb.Limits, inbound bool) (
 		m.KeyEncrypt = &copied
 	}
 	nattOf(m, p.at, from, to)
-	if origFrom.IsValid() {
-		m.NATOAi = addressOf(origFrom)
-	}
-	if origTo.IsValid() {
-		m.NATOAr = addressOf(origTo)
-	}
+	original(m, origFrom, origTo)
 	lifetimes(m, limits)
 	return m, nil
+}
+
+// original adds the original addresses of an SA's source and destination, where they are known.
+func original(m *pfkey.Message, from, to netip.Addr) {
+	if from.IsValid() {
+		m.NATOAi = addressOf(from)
+	}
+	if to.IsValid() {
+		m.NATOAr = addressOf(to)
+	}
 }
 
 // nattOf adds the NAT-T extensions of an SA in UDP.
@@ -100,9 +105,10 @@ func nattOf(m *pfkey.Message, at sadb.Endpoint, from, to netip.AddrPort) {
 }
 
 func lifetimes(m *pfkey.Message, l sadb.Limits) {
-	const most = 1<<32 - 1
-	m.LifetimeHard = &pfkey.Lifetime{Allocations: uint32(min(l.HardPackets, most)), Bytes: l.HardBytes, AddTime: uint64(l.HardTime / time.Second)}
-	m.LifetimeSoft = &pfkey.Lifetime{Allocations: uint32(min(l.SoftPackets, most)), Bytes: l.SoftBytes, AddTime: uint64(l.SoftTime / time.Second)}
+	const most = 1<<32 - 1 // packets are counted in 32 bits there; who is told softly must be told before the end
+	l.HardPackets, l.SoftPackets = min(l.HardPackets, most), min(l.SoftPackets, most-1<<16)
+	m.LifetimeHard = &pfkey.Lifetime{Allocations: uint32(l.HardPackets), Bytes: l.HardBytes, AddTime: uint64(l.HardTime / time.Second)}
+	m.LifetimeSoft = &pfkey.Lifetime{Allocations: uint32(l.SoftPackets), Bytes: l.SoftBytes, AddTime: uint64(l.SoftTime / time.Second)}
 }
 
 func wipeMessage(m *pfkey.Message) {

@@ -300,12 +300,62 @@ func TestKeyedTransportStays(t *testing.T) {
 	c := keyedPut(t, k, 7, 0, 0xc0000001, func(c *ike.ChildSA) {
 		r, _ := k.Ask(time.Now(), 7, ike.Reserve{Local: c.Path.Local.Addr(), Remote: c.Path.Remote.Addr(), Mode: ike.ModeTransport}).(ike.Reserved)
 		c.SPIIn, c.Mode, c.TSLocal, c.TSRemote = r.SPI, ike.ModeTransport, prefix("192.0.2.1/32"), prefix("198.51.100.1/32")
+		c.OrigRemote = netip.MustParseAddr("10.0.0.5")
 	})
 	if a, ok := k.Ask(time.Now(), 7, ike.Move{SPIIn: c.SPIIn, Path: keyedPath("203.0.113.9:4500")}).(ike.Failed); !ok || a.Refusal != ike.RefusalUnsupported {
 		t.Errorf("another address: %+v", a)
 	}
 	if a := k.Ask(time.Now(), 7, ike.Move{SPIIn: c.SPIIn, Path: keyedPath("198.51.100.1:31000")}); a != (ike.Installed{}) {
 		t.Errorf("another port: %+v", a)
+	}
+	// What checksums are repaired by is still known.
+	for _, ref := range s.db.SAs(0, false) {
+		info, _ := ref.Info()
+		if got := info.OrigSrc; info.SPI == c.SPIIn && got != c.OrigRemote {
+			t.Errorf("inbound: original address %s, expected %s", got, c.OrigRemote)
+		}
+		if got := info.OrigDst; info.SPI == c.SPIOut && got != c.OrigRemote {
+			t.Errorf("outbound: original address %s, expected %s", got, c.OrigRemote)
+		}
+	}
+}
+
+// TestKeyedUnsayable: a peer whose address PF_KEY cannot say is refused, and nobody else notices.
+func TestKeyedUnsayable(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pfkey")
+	s := serve(t, path)
+	defer s.hub.Close()
+	k, notices := keyedTo(t, path)
+	c := keyedPut(t, k, 7, 0, 0xc0000001, nil)
+	local, remote := netip.MustParseAddr("fe80::1%2"), netip.MustParseAddr("fe80::2%2")
+	if a, ok := k.Ask(time.Now(), 8, ike.Reserve{Local: local, Remote: remote}).(ike.Failed); !ok || !errors.Is(a.Err, errNotSaid) {
+		t.Errorf("Reserve: %+v", a)
+	}
+	if a, ok := k.Ask(time.Now(), 7, ike.Move{SPIIn: c.SPIIn, Path: keyedPath("[fe80::2%2]:4500")}).(ike.Failed); !ok || !errors.Is(a.Err, errNotSaid) {
+		t.Errorf("Move: %+v", a)
+	}
+	keyedPut(t, k, 9, 0, 0xc0000009, func(c *ike.ChildSA) { c.TSRemote = prefix("10.9.0.0/16") })
+	if sas, _ := s.counts(); sas != 4 {
+		t.Errorf("%d SAs, expected 4", sas)
+	}
+	select {
+	case n := <-notices:
+		t.Errorf("a machine was told %+v", n)
+	default:
+	}
+}
+
+// TestKeyedReleased: a child whose reservation went with the service is held by nobody any more.
+func TestKeyedReleased(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pfkey")
+	s := serve(t, path)
+	defer s.hub.Close()
+	k, _ := keyedTo(t, path)
+	var released []uint32
+	k.released = func(spi uint32) { released = append(released, spi) }
+	gone := ike.ChildSA{SPIIn: 0x12345678}
+	if a, ok := k.Ask(time.Now(), 7, ike.Install{Child: gone}).(ike.Failed); !ok || len(released) != 1 || released[0] != gone.SPIIn {
+		t.Errorf("%+v; released %x", a, released)
 	}
 }
 

@@ -43,7 +43,9 @@ type policies struct {
 	pass       [2]sadb.PolicyID
 
 	timer *time.Timer // nil: nothing waits
-	due   bool        // it has waited
+	at    time.Time   // when it rings
+	due   bool        // it has rung
+	retry time.Time   // when what was refused is tried again
 }
 
 func newPolicies(o ServerOptions) *policies {
@@ -52,19 +54,23 @@ func newPolicies(o ServerOptions) *policies {
 
 // sync makes the host what the SPD says now.
 func (p *policies) sync() {
-	generation := p.o.DB.Generation()
-	again := p.due && len(p.refused) > 0
+	generation, rang, now := p.o.DB.Generation(), p.due, time.Now()
+	if rang {
+		p.due, p.timer = false, nil
+	}
+	again := len(p.refused) > 0 && !now.Before(p.retry)
 	if p.synced && generation == p.generation && !again {
+		p.waitForRetry(now)
 		return
 	}
-	if len(p.held) > atOnce && !p.due {
-		p.wait(syncPause)
+	if len(p.held) > atOnce && !rang {
+		p.wait(now.Add(syncPause))
 		return
 	}
 	if p.timer != nil {
 		p.timer.Stop()
+		p.timer = nil
 	}
-	p.due, p.timer = false, nil
 	p.passOthers()
 	p.generation, p.synced = p.o.DB.Generation(), true
 	if p.o.Host == nil {
@@ -87,9 +93,10 @@ func (p *policies) sync() {
 			delete(p.refused, k)
 		}
 	}
-	if len(p.refused) > 0 {
-		p.wait(holdPause)
+	if again || p.retry.Before(now) {
+		p.retry = now.Add(holdPause)
 	}
+	p.waitForRetry(now)
 	for k, id := range p.held {
 		if want[k] {
 			continue
@@ -101,11 +108,22 @@ func (p *policies) sync() {
 	}
 }
 
-// wait has sync run later, unless it will already.
-func (p *policies) wait(d time.Duration) {
-	if p.timer == nil {
-		p.timer = time.AfterFunc(d, p.later)
+// waitForRetry has sync run when what was refused is to be tried again, if there is any.
+func (p *policies) waitForRetry(now time.Time) {
+	if len(p.refused) > 0 {
+		p.wait(p.retry)
 	}
+}
+
+// wait has sync run at an instant, or before.
+func (p *policies) wait(at time.Time) {
+	if p.timer != nil {
+		if !at.Before(p.at) {
+			return
+		}
+		p.timer.Stop()
+	}
+	p.at, p.timer = at, time.AfterFunc(time.Until(at), p.later)
 }
 
 // hold puts a policy in force at the host. One that the host refuses is tried again: the SPD has it all the same, and what reaches

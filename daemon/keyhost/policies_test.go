@@ -38,6 +38,63 @@ func (h *refusing) DropPolicy(id uint32) error {
 	return nil
 }
 
+// TestPolicyNotDelayed: what the host has refused is tried again at its time, and keeps no other policy waiting for that.
+func TestPolicyNotDelayed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db, err := sadb.New(time.Now(), sadb.Config{Rand: rand.Reader})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := &refusing{held: map[uint32]bool{}}
+		p := newPolicies(ServerOptions{DB: db, Host: h, Log: slog.New(slog.DiscardHandler)})
+		rang := make(chan struct{}, 1)
+		p.later = func() { rang <- struct{}{} }
+		defer p.close()
+		pass := func(d time.Duration) {
+			for end := time.After(d); ; {
+				select {
+				case <-rang:
+					p.due = true
+					p.sync()
+				case <-end:
+					return
+				}
+			}
+		}
+		add := func(n int) {
+			a := netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)})
+			all := func(a netip.Addr) sadb.Selector { return sadb.Selector{From: a, To: a, PortTo: 65535} }
+			if _, err := db.SPDAdd(time.Now(), sadb.SPDEntry{Dir: sadb.Out, Action: sadb.Discard, Local: all(a), Remote: all(netip.AddrFrom4([4]byte{10, 9, 0, 1}))}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for n := range atOnce + 1 {
+			add(n)
+		}
+		p.sync()
+		h.no = true
+		add(atOnce + 1)
+		p.sync()
+		pass(time.Second)
+		h.no = false
+		add(atOnce + 2)
+		p.sync()
+		pass(2 * syncPause)
+		if len(h.held) != atOnce+2 || len(p.refused) != 1 {
+			t.Errorf("%d in force, %d refused: the new one waits", len(h.held), len(p.refused))
+		}
+		// Changes in between do not put the next try off.
+		for n := range 10 {
+			add(atOnce + 3 + n)
+			p.sync()
+			pass(holdPause / 8)
+		}
+		if len(p.refused) != 0 {
+			t.Error("what was refused was not tried again")
+		}
+	})
+}
+
 // TestPolicyTriedAgain: what the host refuses is said once, is tried again by and by and not at every request, and comes into force
 // without anybody's doing.
 func TestPolicyTriedAgain(t *testing.T) {
