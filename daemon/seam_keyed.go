@@ -157,13 +157,13 @@ func newKeyed(o KeyedOptions, notice func(uint64, ike.Notice), released func(uin
 	_, _ = rand.Read(b[:]) // never fails
 	k.seq = binary.NativeEndian.Uint32(b[:])
 	k.clear()
-	conn, err := k.connect()
+	conn, err := k.connect(pfkey.PrivateFresh) // what an earlier run has left goes now
 	if err != nil {
 		k.cancel()
 		return nil, err
 	}
 	k.loops.Go(func() { k.read(conn) })
-	k.loops.Go(k.removeLeft)
+	k.loops.Go(k.removeLeftLater)
 	return k, nil
 }
 
@@ -186,8 +186,8 @@ func (k *keyed) clear() {
 	}
 }
 
-// connect dials and registers: for what an engine tells, as a daemon that moves its SAs itself, and whose earlier run's SAs go now.
-func (k *keyed) connect() (*port.Conn, error) {
+// connect dials and registers: for what an engine tells, as a daemon that moves its SAs itself; with flags.
+func (k *keyed) connect(flags uint32) (*port.Conn, error) {
 	ctx, cancel := context.WithTimeout(k.ctx, keyedLimit)
 	defer cancel()
 	conn, err := k.opts.Dial(ctx)
@@ -195,7 +195,7 @@ func (k *keyed) connect() (*port.Conn, error) {
 		return nil, err
 	}
 	for _, kind := range []pfkey.SAType{pfkey.SATypeESP, pfkey.SATypeAH} {
-		m := &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeRegister, SAType: kind}, KMPrivate: conn.Codec().Private(pfkey.PrivateMoves | pfkey.PrivateFresh | pfkey.PrivateIdle)}
+		m := &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeRegister, SAType: kind}, KMPrivate: conn.Codec().Private(flags | pfkey.PrivateMoves | pfkey.PrivateIdle)}
 		if _, err := conn.Request(ctx, m); err != nil {
 			conn.Close()
 			return nil, fmt.Errorf("REGISTER: %w", err)
@@ -240,12 +240,14 @@ func (k *keyed) read(conn *port.Conn) {
 		}
 		k.opts.Log.Info("the PF_KEY service is back")
 		k.loops.Go(func() { // its answers are read here
+			// What is to hold traffic back is this connection's before what was the last one's goes.
 			k.holdAgain()
+			k.removeLeft()
 			if k.opts.Back != nil {
 				k.opts.Back()
 			}
 			k.notice(0, ike.Lost{})
-			k.removeLeft()
+			k.removeLeftLater()
 		})
 	}
 }
@@ -253,7 +255,7 @@ func (k *keyed) read(conn *port.Conn) {
 // again connects as soon as it can; nil: the daemon ends.
 func (k *keyed) again() *port.Conn {
 	for sleep(k.ctx, keyedPause) {
-		if conn, err := k.connect(); err == nil {
+		if conn, err := k.connect(0); err == nil {
 			return conn
 		}
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/natterjack/natterjack/ike"
 	"github.com/natterjack/natterjack/ipsec/sadb"
+	port "github.com/natterjack/natterjack/port/pfkey"
 	"github.com/natterjack/natterjack/wire/pfkey"
 )
 
@@ -155,6 +156,45 @@ func TestKeyedTrap(t *testing.T) {
 	s = serve(t, path)
 	<-notices
 	ask(0)
+}
+
+// TestKeyedResetHolds: where all begins anew with a service that goes on, what holds traffic back is never gone in between.
+func TestKeyedResetHolds(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pfkey")
+	s := serve(t, path)
+	defer s.hub.Close()
+	k, notices := keyedTo(t, path)
+	if err := k.hold(wants(sadb.Discard, "10.0.0.0/8")); err != nil {
+		t.Fatal(err)
+	}
+	keyedPut(t, k, 7, 0, 0xc0000001, nil)
+	other, err := port.Dial(t.Context(), path, pfkey.FreeBSD)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	k.reset()
+	<-notices
+	k.removeLeft() // the end of the last connection may have been heard only now
+	last := &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeRegister, SAType: pfkey.SATypeESP, Seq: 77}}
+	if err := other.Send(t.Context(), last); err != nil { // its answer comes behind everything that was said
+		t.Fatal(err)
+	}
+	for {
+		m, err := other.Receive(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Type == pfkey.TypeSPDDelete && m.Policy != nil && m.Policy.Type == pfkey.PolicyDiscard {
+			t.Fatal("the policy that drops was gone for a moment")
+		}
+		if m.Type == pfkey.TypeRegister && m.Seq == last.Seq {
+			break
+		}
+	}
+	if sas, policies := s.counts(); sas != 0 || policies != 1 {
+		t.Errorf("%d SAs, %d policies, expected only the one that drops; %v", sas, policies, s.outs())
+	}
 }
 
 // TestKeyedSelectors: what has words and what is refused by name.

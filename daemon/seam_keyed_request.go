@@ -56,12 +56,15 @@ func (k *keyed) request(m *pfkey.Message) (*pfkey.Message, error) {
 	return nil, err
 }
 
-// removeLeft has the other side remove what this side had before once more: it may have heard of the new connection before the end of
-// the old one.
-func (k *keyed) removeLeft() {
-	if !sleep(k.ctx, keyedLimit) {
-		return
+// removeLeftLater does it once more: the other side may have heard of the new connection before the end of the old one.
+func (k *keyed) removeLeftLater() {
+	if sleep(k.ctx, keyedLimit) {
+		k.removeLeft()
 	}
+}
+
+// removeLeft has the other side remove what this side had before.
+func (k *keyed) removeLeft() {
 	k.mu.Lock()
 	m := &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeRegister}, KMPrivate: k.codec.Private(pfkey.PrivateFresh)}
 	k.mu.Unlock()
