@@ -19,5 +19,8 @@ func (d *Daemon) Amnesia() {
 // TrapReqid is the reqid of a trap.
 func (d *Daemon) TrapReqid(conn, child string) uint32 { return d.traps.reqid(conn, child) }
 
+// Sealed is how many inner packets were sealed.
+func (d *Daemon) Sealed() uint64 { return d.plane.engine.Counters()[dataplane.OutSealed] }
+
 // Held is how many packets waited for a child.
 func (d *Daemon) Held() uint64 { return d.plane.engine.Counters()[dataplane.OutHeld] }
