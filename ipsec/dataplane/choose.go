@@ -59,8 +59,7 @@ const maxLooks = 4
 // packet is done.
 func (o *Outbound) resolve(p []byte, c *cached) *sadb.Pair {
 	for range maxLooks {
-		// Of single SAs in UDP only those to the client fit; where it is no client's packet, to.peer is not valid and all do.
-		switch r := c.match.ResolvePeer(o.now, &o.in.flow, &o.bundle, o.to.peer); {
+		switch r := o.look(c); {
 		case r == sadb.Sealed:
 			pair := o.bundle.SAs[0].Pair()
 			if pair != nil { // the packet must lie in its selectors, whenever it came
@@ -84,6 +83,16 @@ func (o *Outbound) resolve(p []byte, c *cached) *sadb.Pair {
 	}
 	o.n[OutNoSA]++
 	return nil
+}
+
+// look looks for the SAs of a packet: of single SAs only those in UDP to the client fit; where it is no client's packet, to.peer is not
+// valid and all do. A client whose SAs have ended may be there without UDP now; in UDP is nobody but another.
+func (o *Outbound) look(c *cached) sadb.Resolution {
+	r := c.match.ResolvePeer(o.now, &o.in.flow, &o.bundle, o.to.peer)
+	if r == sadb.Missing && o.to.rcv != nil && o.to.rcv.Ended() {
+		r = c.match.ResolveRaw(o.now, &o.in.flow, &o.bundle)
+	}
+	return r
 }
 
 // group finds the group of the bundle in hand.

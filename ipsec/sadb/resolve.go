@@ -16,12 +16,21 @@ type lack struct {
 
 // Resolve finds the SAs that the policy of a packet wants. It also notes the policy's use. It allocates nothing.
 func (m *Match) Resolve(now int64, f *Flow, b *Bundle) Resolution {
-	return m.ResolvePeer(now, f, b, netip.AddrPort{})
+	return m.resolve(now, f, b, whose{})
 }
 
-// ResolvePeer is Resolve for a packet that belongs to one of several peers behind one NAT (RFC 3948, Section 5.2): of the
-// SAs in UDP only those to peer fit. It looks through them all.
+// ResolvePeer is Resolve for a packet that belongs to one of several peers behind one NAT (RFC 3948, Section 5.2): only
+// SAs in UDP to peer fit around it, since one without UDP may be of another at that address. It looks through them all.
 func (m *Match) ResolvePeer(now int64, f *Flow, b *Bundle, peer netip.AddrPort) Resolution {
+	return m.resolve(now, f, b, whose{peer: peer})
+}
+
+// ResolveRaw is Resolve for a packet to a peer that has no SA in UDP any more: those that there are, are of others.
+func (m *Match) ResolveRaw(now int64, f *Flow, b *Bundle) Resolution {
+	return m.resolve(now, f, b, whose{raw: true})
+}
+
+func (m *Match) resolve(now int64, f *Flow, b *Bundle, w whose) Resolution {
 	b.N, b.Inside = 0, false
 	if m.policy == nil {
 		p := m.Sending()
@@ -34,7 +43,7 @@ func (m *Match) ResolvePeer(now int64, f *Flow, b *Bundle, peer netip.AddrPort) 
 	}
 	m.policy.entry.use(now)
 	var l lack
-	r := m.policy.resolve(f, b, &l, peer)
+	r := m.policy.resolve(f, b, &l, w)
 	if r != Missing && l.at >= 0 {
 		m.policy.ask(now, f, &l)
 	}
@@ -52,7 +61,7 @@ func (m *Match) Inside(p *Pair) bool {
 }
 
 // resolve finds the SAs, and the first template without one (at -1: all have theirs), which need not be required.
-func (p *policy) resolve(f *Flow, b *Bundle, l *lack, peer netip.AddrPort) Resolution {
+func (p *policy) resolve(f *Flow, b *Bundle, l *lack, w whose) Resolution {
 	b.N, l.at = 0, -1
 	at := lack{src: f.Local, dst: f.Remote, v6: f.V6}
 	for i := range p.entry.templates {
@@ -61,7 +70,8 @@ func (p *policy) resolve(f *Flow, b *Bundle, l *lack, peer netip.AddrPort) Resol
 		if t.Mode == Tunnel {
 			around = lack{src: t.src, dst: t.dst, v6: t.v6}
 		}
-		if s := t.sender(p.db, &around, peer); s != nil {
+		w.inner = i < len(p.entry.templates)-1
+		if s := t.sender(p.db, &around, w); s != nil {
 			b.add(s, t.Mode)
 			at = around
 			continue
@@ -79,11 +89,15 @@ func (p *policy) resolve(f *Flow, b *Bundle, l *lack, peer netip.AddrPort) Resol
 	if b.N == 0 {
 		return Clear
 	}
+	if w.inner = false; !w.fits(b.SAs[b.N-1].core) { // the last template need not have an SA
+		b.N = 0
+		return Missing
+	}
 	return Sealed
 }
 
 // sender is the SA of a template between two addresses; nil: there is none.
-func (t *template) sender(db *DB, at *lack, peer netip.AddrPort) *Sender {
+func (t *template) sender(db *DB, at *lack, w whose) *Sender {
 	st := t.set
 	if st == nil {
 		st = db.findSet(setKey{src: at.src, dst: at.dst, v6: at.v6, proto: t.Proto, reqid: t.Reqid})
@@ -92,8 +106,8 @@ func (t *template) sender(db *DB, at *lack, peer netip.AddrPort) *Sender {
 		}
 	}
 	s := st.pick(t.Mode)
-	if s != nil && peer.IsValid() && !s.sendsTo(peer) {
-		s = st.pickPeer(t.Mode, peer)
+	if s != nil && !w.fits(&s.core) {
+		s = st.pickFit(t.Mode, w)
 	}
 	if s == nil {
 		return nil

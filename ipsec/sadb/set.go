@@ -177,14 +177,14 @@ func (st *set) head() *Single {
 // ended reports whether an SA cannot seal any more.
 func (c *core) ended() bool { return c.state.Load()&(stateDead|stateOutClosed) != 0 }
 
-// search finds the newest SA of a mode, a dying one only if there is no other. With peer set only those in UDP to it fit.
-// An SA that opens is none of them. Under st.mu.
-func (st *set) search(at int, m Mode, peer netip.AddrPort) (best *Single) {
+// search finds the newest SA of a mode, a dying one only if there is no other, of those that fit. An SA that opens is none
+// of them. Under st.mu.
+func (st *set) search(at int, m Mode, w whose) (best *Single) {
 	if st.n[m] == 0 {
 		return nil
 	}
 	for s := st.newest; s != nil; s = s.fits[at].older {
-		if s.ended() || !s.may(m) || s.opens() || peer.IsValid() && !s.sendsTo(peer) {
+		if s.ended() || !s.may(m) || s.opens() || !w.fits(&s.core) {
 			continue
 		}
 		if !s.softTold.Load() {
@@ -197,15 +197,29 @@ func (st *set) search(at int, m Mode, peer netip.AddrPort) (best *Single) {
 	return best
 }
 
-// sendsTo reports whether an SA sends to peer, or not in UDP.
-func (c *core) sendsTo(peer netip.AddrPort) bool {
+// whose says which SAs may seal a packet; the zero whose: any.
+type whose struct {
+	peer  netip.AddrPort // those in UDP to it: around its packet as a whole no other
+	inner bool           // what is further in: those without UDP too
+	raw   bool           // those without UDP alone
+}
+
+func (w whose) fits(c *core) bool {
 	e := c.endpoint.Load()
-	return !e.UDP() || e.Remote == peer
+	switch {
+	case w.raw:
+		return !e.UDP()
+	case !w.peer.IsValid():
+		return true
+	case !e.UDP():
+		return w.inner
+	}
+	return e.Remote == w.peer
 }
 
 // choose finds the best of a mode again.
 func (st *set) choose(at int, m Mode) {
-	if best := st.search(at, m, netip.AddrPort{}); st.best[m].Load() != best {
+	if best := st.search(at, m, whose{}); st.best[m].Load() != best {
 		st.best[m].Store(best)
 	}
 }
@@ -229,11 +243,11 @@ func (s *Single) chooseAgain() {
 	}
 }
 
-// pickPeer is pick among the SAs to peer.
-func (st *set) pickPeer(m Mode, peer netip.AddrPort) *Single {
+// pickFit is pick among the SAs that fit.
+func (st *set) pickFit(m Mode, w whose) *Single {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return st.search(st.at(), m, peer)
+	return st.search(st.at(), m, w)
 }
 
 // at is which of an SA's places are in this set.

@@ -7,7 +7,6 @@
 package sadb
 
 import (
-	"net/netip"
 	"sync"
 )
 
@@ -49,7 +48,7 @@ func (p *policy) hold(now int64, f *Flow, pkt []byte) (held Held, dropped int) {
 	defer db.mu.Unlock()
 	var b Bundle
 	var l lack
-	if p.resolve(f, &b, &l, netip.AddrPort{}) != Missing {
+	if p.resolve(f, &b, &l, whose{}) != Missing {
 		return Ready, 0
 	}
 	t := db.trapOf(now, p, f, &l)
@@ -141,7 +140,7 @@ func (t *trap) release(buf []byte, most int, f func(pkt []byte)) {
 	defer t.mu.Unlock()
 	var b Bundle
 	var l lack
-	if t.key.p.resolve(&t.flow, &b, &l, netip.AddrPort{}) == Missing {
+	if t.key.p.resolve(&t.flow, &b, &l, whose{}) == Missing {
 		return
 	}
 	if t.waiting.move(buf, most, f) {
