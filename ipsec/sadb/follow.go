@@ -123,10 +123,11 @@ func (db *DB) follow(s *Single, n *Notice) bool {
 	sa := s.sa.Load()
 	owner, peer := sa.Owner, netip.AddrPortFrom(sa.Src, sa.SrcPort)
 	still := db.still[owner]
-	if to, ok := r.heardFrom(); !still && ok && db.another(owner, to, peer) {
+	heard, ok := r.heardFrom()
+	if !still && ok && db.another(owner, heard, peer) {
 		return false
 	}
-	from, to, local, ok := r.claim(still)
+	from, to, local, ok := r.claim(still, heard)
 	if !ok {
 		return false
 	}
@@ -172,8 +173,9 @@ func (r *Receiver) heardFrom() (netip.AddrPort, bool) {
 	return r.peer.latest, true
 }
 
-// claim takes the newest source as the one that is expected from now on, or, still, only tells it.
-func (r *Receiver) claim(still bool) (from, to, local netip.AddrPort, ok bool) {
+// claim takes the newest source as the one that is expected from now on, or, still, only tells it. It is the one that was found to be
+// nobody's, or it is looked at again.
+func (r *Receiver) claim(still bool, heard netip.AddrPort) (from, to, local netip.AddrPort, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m, s := r.peer, r.single
@@ -183,6 +185,10 @@ func (r *Receiver) claim(still bool) (from, to, local netip.AddrPort, ok bool) {
 	}
 	if !m.told.IsValid() || m.latest == from {
 		m.told = netip.AddrPort{}
+		return from, to, local, false
+	}
+	if !still && m.latest != heard {
+		s.db.post(&s.note, noteMapping)
 		return from, to, local, false
 	}
 	to, local = m.latest, m.arrived

@@ -190,3 +190,20 @@ func TestFollowLeavesOthers(t *testing.T) {
 		t.Errorf("an IPv4 SA sends to %v", out.Endpoint().Remote)
 	}
 }
+
+// TestFollowHeard: a peer moves to the source that was looked at, and to none that has come in between; that is looked at then.
+func TestFollowHeard(t *testing.T) {
+	db := newDB(t, 0)
+	in := addSA(t, db, inSA(0x1000))
+	out := addSA(t, db, outSA(0x2000))
+	moved := netip.MustParseAddrPort("198.51.100.2:40404")
+	_ = opens(db, start, packet(t, 0x1000, 1), moved, local)
+	_ = opens(db, start, packet(t, 0x1000, 2), thief, local)
+	r := in.receiver.Load()
+	if _, to, _, ok := r.claim(false, moved); ok {
+		t.Errorf("moved to %v, which nobody looked at", to)
+	}
+	if mappings(db); out.Endpoint().Remote != thief {
+		t.Errorf("sends to %v after the next look", out.Endpoint().Remote)
+	}
+}
