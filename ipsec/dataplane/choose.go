@@ -10,7 +10,7 @@ import "github.com/natterjack/natterjack/ipsec/sadb"
 // choose finds the group of a packet's SAs; nil: there are none, and what becomes of the packet is done.
 func (o *Outbound) choose(p []byte, c *cached) *group {
 	pair := o.to.pair
-	if pair == nil {
+	if pair == nil && !o.to.known { // a client of single SAs has no pair: that is another's at its address
 		pair = c.match.Sending()
 	}
 	if pair == nil {

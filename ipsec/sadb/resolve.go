@@ -34,7 +34,7 @@ func (m *Match) resolve(now int64, f *Flow, b *Bundle, w whose) Resolution {
 	b.N, b.Inside = 0, false
 	if m.policy == nil {
 		p := m.Sending()
-		if p == nil {
+		if p == nil || w != (whose{}) { // a pair is IKE's: of no peer of single SAs
 			return Missing
 		}
 		b.add(&p.Sender, p.mode)
