@@ -60,6 +60,9 @@ func (sh *clientShard) add(now int64, own slot, w who) (port uint16, ok bool) {
 		sh.sweep(now) // some of it may be of clients that are gone
 		return 0, false
 	}
+	if old := sh.out[k]; old != nil && old.client != nil {
+		return 0, false // a port is never taken from one that lives
+	}
 	f := &natFlow{client: c, own: own.port, port: k.port, key: k, original: key}
 	f.by, f.net = sh.payers(c) // reuse may have closed one
 	f.used.Store(now)
@@ -90,6 +93,9 @@ func (sh *clientShard) free(now int64, own slot, by, net *account) (slot, bool) 
 // reuse takes the port that an identity has had at rest for longest: from one of its children to another, and to nobody else.
 func (sh *clientShard) reuse(own slot, by *account) (slot, bool) {
 	f := by.first
+	for ; f != nil && sh.out[f.key] != f; f = by.first { // another has its port by now: there is nothing to take
+		sh.drop(f)
+	}
 	if f == nil || own.kind != sidePort {
 		return own, false
 	}

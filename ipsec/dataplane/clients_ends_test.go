@@ -1,0 +1,70 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+// Whose a port is when its client has ended, and when others at the NAT have SAs of another kind.
+
+package dataplane
+
+import (
+	"testing"
+	"time"
+
+	"github.com/natterjack/natterjack/ipsec/sadb"
+	"github.com/natterjack/natterjack/wire/natt"
+)
+
+// single adds an SA of a client's that opens, as PF_KEY does.
+func single(t testing.TB, now time.Time, gw *end, spi uint32, port uint16) *sadb.Receiver {
+	t.Helper()
+	err := gw.db.AddSA(now, sadb.SA{Proto: sadb.ProtoESP, SPI: spi, Src: natted.outside.Addr(), Dst: natted.gateway.Addr(), SrcPort: port, DstPort: 4500,
+		Encap: natt.NonESP, Mode: sadb.Transport, Suite: gcm, Key: key(20), Owner: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return gw.db.Receiver(sadb.ProtoESP, spi, natted.gateway.Addr())
+}
+
+// TestSingleGetsNoPair: what is for a client of single SAs is not sealed under the pair of another at its NAT.
+func TestSingleGetsNoPair(t *testing.T) {
+	h := newHouse(t, time.Unix(1_800_000_000, 0))
+	h.move()
+	r := single(t, h.now, h.gw, 0x1000, 30000)
+	if _, ok := h.gw.e.nats.arrive(h.gw.db.Clock(h.now), slotAt(natted.outside.Addr(), 1701), who{rcv: r}); !ok {
+		t.Fatal("no port")
+	}
+	if who, _ := h.down(protoUDP, 1701); who != nil {
+		t.Error("it was sealed for another")
+	}
+	h.gw.count(OutNoSA, 1)
+}
+
+// TestReuseTakesNothing: a port that rested, and is another's by now, is not reused.
+func TestReuseTakesNothing(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	gw, at := newEnd(t, now, Config{}), natted.outside.Addr()
+	fill(t, now, gw, 6, at, 1) // rests longest
+	fill(t, now, gw, 7, at, maxPeerFlows/maxFlows)
+	clock := gw.db.Clock(now)
+	sh := gw.e.nats.shard(slotAt(at, 1).remote)
+	last := lodge(t, now, gw, 7, at)
+	if _, ok := gw.e.nats.arrive(clock, slotAt(at, 999), who{pair: last.pair}); !ok {
+		t.Fatal("no port")
+	}
+	var by *account
+	for p, a := range sh.accounts {
+		if p.peer == 7 {
+			by = a
+		}
+	}
+	f := by.first
+	other := lodge(t, now, gw, 8, at)
+	f.endedAt = clock - flowRest // its client was found to be gone late
+	if port, ok := gw.e.nats.arrive(clock, f.key, who{pair: other.pair}); !ok || port != f.port {
+		t.Fatalf("a port that has rested is not given out: %d, %v", port, ok)
+	}
+	for port := range uint16(4) {
+		gw.e.nats.arrive(clock, slotAt(at, 2000+port), who{pair: last.pair})
+	}
+	if to, _ := gw.e.nats.leave(clock, f.key); to.pair != other.pair {
+		t.Error("its identity has taken it from another")
+	}
+}
