@@ -37,6 +37,33 @@ func TestSingleGetsNoPair(t *testing.T) {
 	h.gw.count(OutNoSA, 1)
 }
 
+// TestTagOfTheGone: a single SA is not of a client that had its endpoint and ended long ago, or has another address inside.
+func TestTagOfTheGone(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	gw, at := newEnd(t, now, Config{}), natted.outside.Addr()
+	port := func(r *sadb.Receiver) uint16 {
+		got, _ := gw.e.nats.arrive(gw.db.Clock(now), slotAt(at, 1701), who{rcv: r})
+		return got
+	}
+	first := port(single(t, now, gw, 0x1000, 30000))
+	if got := port(single(t, now, gw, 0x1001, 30000)); got != first {
+		t.Errorf("another SA of the client's has port %d", got)
+	}
+	for _, spi := range []uint32{0x1000, 0x1001} {
+		if _, err := gw.db.DeleteSA(now, sadb.SAID{Proto: sadb.ProtoESP, SPI: spi, Dst: natted.gateway.Addr()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k := slotAt(at, first)
+	if c := gw.e.nats.shard(k.remote).out[k].client; c.gone(gw.db.Clock(now)) {
+		t.Fatal("it is gone too early")
+	}
+	now = now.Add(time.Duration(endpointRest))
+	if got := port(single(t, now, gw, 0x1002, 30000)); got == first || got == 0 {
+		t.Errorf("who came later has port %d, which was another's", got)
+	}
+}
+
 // TestReuseTakesNothing: a port that rested, and is another's by now, is not reused.
 func TestReuseTakesNothing(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)

@@ -10,6 +10,8 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+
+	"github.com/natterjack/natterjack/ipsec/sadb"
 )
 
 // payer is an identity, or a network: an IPv4 address, or a /64.
@@ -113,7 +115,7 @@ func (sh *clientShard) reuse(own slot, by *account) (slot, bool) {
 func (sh *clientShard) client(now int64, own slot, w who) *client {
 	at, who := own.remote.Addr(own.v6), w.owner()
 	if who == (owner{}) {
-		who = sh.tag(at, w)
+		who = sh.tag(now, at, w)
 	}
 	if c := sh.clients[at][who]; c != nil {
 		c.heard(w)
@@ -130,18 +132,26 @@ func (sh *clientShard) client(now int64, own slot, w who) *client {
 }
 
 // tag gives a single SA the tag of the client that has its endpoint, or a new one. It keeps that when its peer's NAT gives it another
-// port, and a later SA of the same peer gets it too.
-func (sh *clientShard) tag(at netip.Addr, w who) owner {
+// port, and a later SA of the same peer gets it too: the endpoint of one that ended long ago, or has said another address of its own, may be
+// anybody's.
+func (sh *clientShard) tag(now int64, at netip.Addr, w who) owner {
 	here := w.rcv.Source().Remote
 	tag := w.rcv.Single().Tag()
 	for who, c := range sh.clients[at] {
-		if r := c.rcv.Load(); r != nil && r.Source().Remote == here {
+		if r := c.rcv.Load(); r != nil && r.Source().Remote == here && sameOrig(r, w.rcv) && !c.gone(now) {
 			tag.Store(who.tag)
 			return who
 		}
 	}
 	tag.Store(sh.tags.Add(1))
 	return w.owner()
+}
+
+// sameOrig reports whether the peers of two SAs may have one address of their own.
+func sameOrig(a, b *sadb.Receiver) bool {
+	x, _ := a.Orig()
+	y, _ := b.Orig()
+	return x == y || !x.IsValid() || !y.IsValid()
 }
 
 // sweep buries some clients that have ended.
