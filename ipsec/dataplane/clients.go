@@ -10,6 +10,7 @@
 package dataplane
 
 import (
+	"hash/maphash"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -58,12 +59,13 @@ type inbound struct {
 
 // client is a peer behind a NAT.
 type client struct {
-	at     netip.Addr
-	owner  owner
-	pair   atomic.Pointer[sadb.Pair]     // the newest that was heard on; one of the two
-	rcv    atomic.Pointer[sadb.Receiver] // is set
-	flows  []*natFlow                    // under the shard's mutex
-	goneAt atomic.Int64                  // when it was found that none is left; 0: it was not
+	at        netip.Addr
+	owner     owner
+	pair      atomic.Pointer[sadb.Pair]     // the newest that was heard on; one of the two
+	rcv       atomic.Pointer[sadb.Receiver] // is set
+	flows     []*natFlow                    // under the shard's mutex
+	fullUntil int64                         // under the shard's mutex: none of its flows lapses before
+	goneAt    atomic.Int64                  // when it was found that none is left; 0: it was not
 }
 
 // ended: no SA of the client is left.
@@ -122,7 +124,7 @@ func (t *clients) init() {
 		sh := &t.shards[i]
 		sh.in, sh.out = map[inbound]*natFlow{}, map[slot]*natFlow{}
 		sh.clients, sh.accounts = map[netip.Addr]map[owner]*client{}, map[payer]*account{}
-		sh.tags = &t.tags
+		sh.tags, sh.seed = &t.tags, maphash.MakeSeed()
 	}
 }
 

@@ -95,3 +95,45 @@ func TestReuseTakesNothing(t *testing.T) {
 		t.Error("its identity has taken it from another")
 	}
 }
+
+// TestBlockOfPorts: a client that has a block of the ports that are given out leaves others ports that they find.
+func TestBlockOfPorts(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	gw, at := newEnd(t, now, Config{}), natted.outside.Addr()
+	clock := gw.db.Clock(now)
+	a, b := lodge(t, now, gw, 7, at), lodge(t, now, gw, 8, at)
+	for i := range uint16(maxFlows) {
+		gw.e.nats.arrive(clock, slotAt(at, firstPort+i), who{pair: a.pair})
+	}
+	for i := range uint16(3) {
+		if _, ok := gw.e.nats.arrive(clock, slotAt(at, firstPort+i), who{pair: b.pair}); !ok {
+			t.Error("no port")
+		}
+	}
+}
+
+// TestFullLooksOnce: the flows of a client that is full are looked through once, and again when the first of them lapses.
+func TestFullLooksOnce(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	gw, at := newEnd(t, now, Config{}), natted.outside.Addr()
+	clock := gw.db.Clock(now)
+	a := lodge(t, now, gw, 7, at)
+	for i := range uint16(maxFlows) {
+		gw.e.nats.arrive(clock, slotAt(at, 1000+i), who{pair: a.pair})
+	}
+	next := func(at int64) bool {
+		_, ok := gw.e.nats.arrive(at, slotAt(natted.outside.Addr(), 999), who{pair: a.pair})
+		return ok
+	}
+	if next(clock) {
+		t.Fatal("there is room")
+	}
+	k := slotAt(at, 1000)
+	gw.e.nats.shard(k.remote).out[k].used.Store(clock - flowIdle) // which no packet does: only who looks sees it
+	if next(clock + flowIdle - 1) {
+		t.Error("looked again")
+	}
+	if !next(clock + flowIdle) {
+		t.Error("an idle flow did not make room")
+	}
+}

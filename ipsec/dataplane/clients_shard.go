@@ -7,6 +7,7 @@
 package dataplane
 
 import (
+	"hash/maphash"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -36,7 +37,8 @@ type clientShard struct {
 	accounts map[payer]*account
 	oldest   *natFlow // of the entries that rest
 	newest   *natFlow
-	next     uint16
+	seed     maphash.Seed // with draws: the order in which ports are given out, which no client knows
+	draws    uint64
 	tags     *atomic.Uint64
 }
 
@@ -86,8 +88,8 @@ func (sh *clientShard) free(now int64, own slot, by, net *account) (slot, bool) 
 		if own.kind != sidePort || n == portDraws {
 			return own, false
 		}
-		own.port = firstPort + sh.next%(65535-firstPort)
-		sh.next++
+		own.port = firstPort + uint16(maphash.Comparable(sh.seed, sh.draws)%(65535-firstPort))
+		sh.draws++
 	}
 	return own, true
 }
@@ -253,6 +255,9 @@ func (sh *clientShard) drop(f *natFlow) {
 
 // evict ends the client's flow that was idle for longest, if that is long enough.
 func (sh *clientShard) evict(now int64, c *client) bool {
+	if now < c.fullUntil {
+		return false
+	}
 	oldest := 0
 	for i, f := range c.flows {
 		if f.lapses() < c.flows[oldest].lapses() {
@@ -261,6 +266,7 @@ func (sh *clientShard) evict(now int64, c *client) bool {
 	}
 	f := c.flows[oldest]
 	if now < f.lapses() {
+		c.fullUntil = f.lapses() // what is used meanwhile lapses later
 		return false
 	}
 	c.flows[oldest] = c.flows[len(c.flows)-1]
