@@ -12,7 +12,8 @@ import (
 
 // TestKeyedLabs: a lab that is new runs both ways, or somebody has thought of why not.
 func TestKeyedLabs(t *testing.T) {
-	once := []string{"TestAuthentication", "TestOlderAuthentication", "TestRSASchemes", "TestPortsTaken", "TestHarness",
+	once := []string{"TestAuthentication", "TestOlderAuthentication", "TestRSASchemes", "TestPortsTaken", "TestHarness", "TestImpaired",
+		"TestKinds", "TestLostHandshake", "TestInvalidKE",
 		"TestTwoL2TPClients", "TestL2TPClientsMove", "TestICMPOfTwoClients"}
 	var twice []string
 	for _, k := range keyedLabs() {
