@@ -47,7 +47,7 @@ func mixed() []pair {
 }
 
 func all() []pair {
-	return append(mixed(), pairs(pair{netlab.Natterjack, netlab.Natterjack})...)
+	return pairs(pair{netlab.Natterjack, netlab.StrongSwan}, pair{netlab.StrongSwan, netlab.Natterjack}, pair{netlab.Natterjack, netlab.Natterjack})
 }
 
 func pairs(list ...pair) []pair {
