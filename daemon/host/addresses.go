@@ -204,9 +204,5 @@ func (a *Addresses) Close() error {
 	a.closed = true
 	lease := a.resolver.lease
 	a.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
-	defer cancel()
-	restored := make(chan error, 1)
-	go func() { restored <- restoreDNS(ctx, lease) }()
-	return errors.Join(a.hooks.close(ctx), <-restored, a.routes.Close())
+	return errors.Join(a.hooks.closeWith(lease), a.routes.Close())
 }

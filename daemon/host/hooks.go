@@ -16,6 +16,7 @@ import (
 	"sync"
 
 	"github.com/natterjack/natterjack/ike"
+	"github.com/natterjack/natterjack/port/dns"
 	"github.com/natterjack/natterjack/port/route"
 	"github.com/natterjack/natterjack/port/store"
 	"github.com/natterjack/natterjack/port/updown"
@@ -201,6 +202,15 @@ func (s *hooks) run(j job) {
 	if err := s.journal.Done(j.undoes); err != nil {
 		s.log.Error("journal", "reason", err)
 	}
+}
+
+// closeWith is close beside putting back the name servers of lease, which may be nil: both are waited for, up to closeLimit.
+func (s *hooks) closeWith(lease *dns.Lease) error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
+	defer cancel()
+	restored := make(chan error, 1)
+	go func() { restored <- restoreDNS(ctx, lease) }()
+	return errors.Join(s.close(ctx), <-restored)
 }
 
 // close runs what is to be run on down, and ends what is not done when ctx is.

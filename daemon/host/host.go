@@ -197,11 +197,7 @@ func (h *Host) Close() error {
 	lease := h.resolver.lease
 	h.mu.Unlock()
 	h.stop()
-	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
-	defer cancel()
-	restored := make(chan error, 1)
-	go func() { restored <- restoreDNS(ctx, lease) }()
-	errs := []error{h.hooks.close(ctx), <-restored}
+	errs := []error{h.hooks.closeWith(lease)}
 	h.loops.Wait()
 	errs = append(errs, h.routes.Close())
 	if h.table != nil {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"errors"
+	"io"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -38,36 +39,58 @@ func (h *refusing) DropPolicy(id uint32) error {
 	return nil
 }
 
+// watched is the policies of an SPD at a host that refuses some. The test's goroutine owns them, as the server's does.
+type watched struct {
+	t    *testing.T
+	db   *sadb.DB
+	h    *refusing
+	p    *policies
+	rang chan struct{}
+}
+
+func watch(t *testing.T, log io.Writer) *watched {
+	t.Helper()
+	db, err := sadb.New(time.Now(), sadb.Config{Rand: rand.Reader})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &watched{t: t, db: db, h: &refusing{held: map[uint32]bool{}}, rang: make(chan struct{}, 1)}
+	w.p = newPolicies(ServerOptions{DB: db, Host: w.h, Log: slog.New(slog.NewTextHandler(log, nil))})
+	w.p.later = func() { w.rang <- struct{}{} }
+	return w
+}
+
+// pass lets time pass.
+func (w *watched) pass(d time.Duration) {
+	for end := time.After(d); ; {
+		select {
+		case <-w.rang:
+			w.p.due = true
+			w.p.sync()
+		case <-end:
+			return
+		}
+	}
+}
+
+// add adds the policy of number n, which is not in force at the host before the next sync.
+func (w *watched) add(n int) sadb.PolicyID {
+	w.t.Helper()
+	one := func(a netip.Addr) sadb.Selector { return sadb.Selector{From: a, To: a, PortTo: 65535} }
+	id, err := w.db.SPDAdd(time.Now(), sadb.SPDEntry{Dir: sadb.Out, Action: sadb.Discard, Local: one(netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)})),
+		Remote: one(netip.AddrFrom4([4]byte{10, 9, 0, 1}))})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return id
+}
+
 // TestPolicyNotDelayed: what the host has refused is tried again at its time, and keeps no other policy waiting for that.
 func TestPolicyNotDelayed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		db, err := sadb.New(time.Now(), sadb.Config{Rand: rand.Reader})
-		if err != nil {
-			t.Fatal(err)
-		}
-		h := &refusing{held: map[uint32]bool{}}
-		p := newPolicies(ServerOptions{DB: db, Host: h, Log: slog.New(slog.DiscardHandler)})
-		rang := make(chan struct{}, 1)
-		p.later = func() { rang <- struct{}{} }
+		w := watch(t, io.Discard)
+		h, p, add, pass := w.h, w.p, w.add, w.pass
 		defer p.close()
-		pass := func(d time.Duration) {
-			for end := time.After(d); ; {
-				select {
-				case <-rang:
-					p.due = true
-					p.sync()
-				case <-end:
-					return
-				}
-			}
-		}
-		add := func(n int) {
-			a := netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)})
-			all := func(a netip.Addr) sadb.Selector { return sadb.Selector{From: a, To: a, PortTo: 65535} }
-			if _, err := db.SPDAdd(time.Now(), sadb.SPDEntry{Dir: sadb.Out, Action: sadb.Discard, Local: all(a), Remote: all(netip.AddrFrom4([4]byte{10, 9, 0, 1}))}); err != nil {
-				t.Fatal(err)
-			}
-		}
 		for n := range atOnce + 1 {
 			add(n)
 		}
@@ -99,34 +122,13 @@ func TestPolicyNotDelayed(t *testing.T) {
 // without anybody's doing.
 func TestPolicyTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		db, err := sadb.New(time.Now(), sadb.Config{Rand: rand.Reader})
-		if err != nil {
-			t.Fatal(err)
-		}
 		var log bytes.Buffer
-		h := &refusing{no: true, held: map[uint32]bool{}}
-		p := newPolicies(ServerOptions{DB: db, Host: h, Log: slog.New(slog.NewTextHandler(&log, nil))})
-		rang := make(chan struct{}, 1)
-		p.later = func() { rang <- struct{}{} }
+		w := watch(t, &log)
+		h, p, db, pass := w.h, w.p, w.db, w.pass
 		defer p.close()
-		// pass lets time pass. This goroutine owns p, as the server's does.
-		pass := func(d time.Duration) {
-			time.Sleep(d)
-			synctest.Wait()
-			select {
-			case <-rang:
-				p.due = true
-				p.sync()
-			default:
-			}
-		}
-		add := func(last byte) sadb.PolicyID {
-			all := func(a netip.Addr) sadb.Selector { return sadb.Selector{From: a, To: a, PortTo: 65535} }
-			id, err := db.SPDAdd(time.Now(), sadb.SPDEntry{Dir: sadb.Out, Action: sadb.Discard, Local: all(netip.AddrFrom4([4]byte{10, 0, 0, last})),
-				Remote: all(netip.AddrFrom4([4]byte{10, 9, 0, 1}))})
-			if err != nil {
-				t.Fatal(err)
-			}
+		h.no = true
+		add := func(n int) sadb.PolicyID {
+			id := w.add(n)
 			p.sync()
 			return id
 		}

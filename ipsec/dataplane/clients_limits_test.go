@@ -20,15 +20,25 @@ type lodger struct {
 	spi  uint32
 }
 
-// lodge installs a pair of an identity's at a NAT.
+// lodge installs a pair of an identity's at a NAT of IPv4, lodge6 at one of IPv6.
 func lodge(t testing.TB, now time.Time, gw *end, peer uint64, at netip.Addr) lodger {
+	t.Helper()
+	return lodgeAt(t, now, gw, peer, at, natted.gateway, natted.client.Addr())
+}
+
+func lodge6(t testing.TB, now time.Time, gw *end, peer uint64, at netip.Addr) lodger {
+	t.Helper()
+	return lodgeAt(t, now, gw, peer, at, nat6.gateway, netip.Addr{})
+}
+
+func lodgeAt(t testing.TB, now time.Time, gw *end, peer uint64, at netip.Addr, gateway netip.AddrPort, orig netip.Addr) lodger {
 	t.Helper()
 	gw.reserve(now, 0)
 	one := func(a netip.Addr) []sadb.Selector { return []sadb.Selector{{From: a, To: a, PortTo: 65535}} }
 	err := gw.db.Install(now, sadb.Child{
 		Reqid: gw.reqid, SPIIn: gw.spi, SPIOut: gw.spi ^ 1, Suite: gcm, Mode: sadb.Transport, KeyIn: key(20), KeyOut: key(20), Peer: peer,
-		Endpoint: sadb.Endpoint{Local: natted.gateway, Remote: netip.AddrPortFrom(at, 4500), Encap: natt.NonESP},
-		TSLocal:  one(natted.gateway.Addr()), TSRemote: one(at), OrigRemote: natted.client.Addr(),
+		Endpoint: sadb.Endpoint{Local: gateway, Remote: netip.AddrPortFrom(at, 4500), Encap: natt.NonESP},
+		TSLocal:  one(gateway.Addr()), TSRemote: one(at), OrigRemote: orig,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -36,8 +46,12 @@ func lodge(t testing.TB, now time.Time, gw *end, peer uint64, at netip.Addr) lod
 	return lodger{gw.db.Inbound(gw.spi), gw.spi}
 }
 
-func slotAt(a netip.Addr, port uint16) slot {
-	p := packet(a, natted.gateway.Addr(), protoUDP, udpOf(port, 1, 0))
+func slotAt(a netip.Addr, port uint16) slot { return slotOf(a, natted.gateway.Addr(), port) }
+
+func slot6(a netip.Addr) slot { return slotOf(a, nat6.gateway.Addr(), 1701) }
+
+func slotOf(a, gateway netip.Addr, port uint16) slot {
+	p := packet(a, gateway, protoUDP, udpOf(port, 1, 0))
 	var in inner
 	parse(p, false, &in)
 	k, _, _ := sideOf(p, &in, false)
@@ -147,29 +161,6 @@ func TestOneNetworkFillsNothing(t *testing.T) {
 	if _, ok := gw.e.nats.arrive(gw.db.Clock(now), slot6(other), who{pair: l.pair}); !ok {
 		t.Error("another network has no room")
 	}
-}
-
-func slot6(a netip.Addr) slot {
-	p := packet(a, nat6.gateway.Addr(), protoUDP, udpOf(1701, 1, 0))
-	var in inner
-	parse(p, false, &in)
-	k, _, _ := sideOf(p, &in, false)
-	return k
-}
-
-func lodge6(t testing.TB, now time.Time, gw *end, peer uint64, at netip.Addr) lodger {
-	t.Helper()
-	gw.reserve(now, 0)
-	one := func(a netip.Addr) []sadb.Selector { return []sadb.Selector{{From: a, To: a, PortTo: 65535}} }
-	err := gw.db.Install(now, sadb.Child{
-		Reqid: gw.reqid, SPIIn: gw.spi, SPIOut: gw.spi ^ 1, Suite: gcm, Mode: sadb.Transport, KeyIn: key(20), KeyOut: key(20), Peer: peer,
-		Endpoint: sadb.Endpoint{Local: nat6.gateway, Remote: netip.AddrPortFrom(at, 4500), Encap: natt.NonESP},
-		TSLocal:  one(nat6.gateway.Addr()), TSRemote: one(at),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return lodger{gw.db.Inbound(gw.spi), gw.spi}
 }
 
 // TestNATMoves: a client's NAT gives it another port, then another address. This host's server goes on seeing the same peer, answers reach
