@@ -50,16 +50,19 @@ func l2tp(local, remote string) func(*netlab.Config) {
 	}
 }
 
+// twoHomes is two clients in homes of their own, which have one private address and one public one.
+func twoHomes(v6 bool, client, gateway func(*netlab.Config)) scenario {
+	return scenario{pair: pair{netlab.Natterjack, netlab.Natterjack}, mode: host, strict: true, editClient: client, editGateway: gateway,
+		top: netlab.Topology{NAT: netlab.Masquerade, Homes: true, Clients: 2, IPv6: v6}}
+}
+
 // TestTwoL2TPClients is RFC 3948, Section 5.2: two clients in homes of their own have the same private address and the same
 // port, and their carrier gives both one public address. An unmodified server on an ordinary socket of the gateway's host sees
 // two peers and answers each of them.
 func TestTwoL2TPClients(t *testing.T) {
 	for name, v6 := range map[string]bool{"ipv4": false, "ipv6": true} {
 		t.Run(name, func(t *testing.T) {
-			s := scenario{pair: pair{netlab.Natterjack, netlab.Natterjack}, mode: host, strict: true,
-				top: netlab.Topology{NAT: netlab.Masquerade, Homes: true, Clients: 2, IPv6: v6}}
-			s.editClient, s.editGateway = l2tp("dynamic[udp/1701]", "dynamic[udp/1701]"), l2tp("dynamic[udp/1701]", "dynamic[udp]")
-			tn := s.up(t)
+			tn := twoHomes(v6, l2tp("dynamic[udp/1701]", "dynamic[udp/1701]"), l2tp("dynamic[udp/1701]", "dynamic[udp]")).up(t)
 			if a, b := tn.Clients[0].Addr, tn.Clients[1].Addr; a != b {
 				t.Fatalf("the clients are %v and %v, expected one address", a, b)
 			}
@@ -108,10 +111,7 @@ func TestL2TPClientsMove(t *testing.T) {
 	for name, v6 := range map[string]bool{"ipv4": false, "ipv6": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := scenario{pair: pair{netlab.Natterjack, netlab.Natterjack}, mode: host, strict: true,
-				top: netlab.Topology{NAT: netlab.Masquerade, Homes: true, Clients: 2, IPv6: v6}}
-			s.editClient, s.editGateway = l2tp("dynamic[udp/1701]", "dynamic[udp/1701]"), l2tp("dynamic[udp/1701]", "dynamic[udp]")
-			tn := s.up(t)
+			tn := twoHomes(v6, l2tp("dynamic[udp/1701]", "dynamic[udp/1701]"), l2tp("dynamic[udp/1701]", "dynamic[udp]")).up(t)
 			tn.Gateway.Start("echo", nil, "python3", "-c", echoServer, tn.Gateway.Addr.String())
 			time.Sleep(time.Second)
 			ask := func(i int) (string, error) {
@@ -202,10 +202,7 @@ else:
 func TestICMPOfTwoClients(t *testing.T) {
 	for name, v6 := range map[string]bool{"ipv4": false, "ipv6": true} {
 		t.Run(name, func(t *testing.T) {
-			s := scenario{pair: pair{netlab.Natterjack, netlab.Natterjack}, mode: host, strict: true,
-				top: netlab.Topology{NAT: netlab.Masquerade, Homes: true, Clients: 2, IPv6: v6}}
-			s.editClient, s.editGateway = l2tp("dynamic", "dynamic"), l2tp("dynamic", "dynamic")
-			tn := s.up(t)
+			tn := twoHomes(v6, l2tp("dynamic", "dynamic"), l2tp("dynamic", "dynamic")).up(t)
 			gw := tn.Gateway.Public.String()
 			var wg sync.WaitGroup
 			for i, c := range tn.clients {
