@@ -58,8 +58,17 @@ func OpenShared(cfg Config) (*Shared, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newShared(conn)
+}
+
+// newShared owns the socket, also where it fails.
+func newShared(conn *Conn) (*Shared, error) {
 	s := &Shared{conn: conn, v6: conn.v6, arena: make([]byte, sharedArena), msgs: make([]Message, 0, BatchSize)}
-	if err := s.SetPorts(nil); err != nil {
+	err := s.SetPorts(nil)
+	if err == nil {
+		err = s.drain()
+	}
+	if err != nil {
 		conn.Close()
 		return nil, err
 	}
@@ -77,6 +86,24 @@ func OpenShared(cfg Config) (*Shared, error) {
 		return nil, fmt.Errorf("raw socket of UDP: checksums: %w", err)
 	}
 	return s, nil
+}
+
+// drain throws away what came between the socket and its first filter, which lets nothing in: so it ends.
+func (s *Shared) drain() error {
+	var octet [1]byte
+	var err error
+	control := s.conn.raw.Control(func(fd uintptr) {
+		for err == nil || err == unix.EINTR {
+			_, _, err = unix.Recvfrom(int(fd), octet[:], unix.MSG_DONTWAIT|unix.MSG_TRUNC)
+		}
+	})
+	if control != nil {
+		return control
+	}
+	if err != unix.EAGAIN {
+		return fmt.Errorf("raw socket of UDP: what came before the filter: %w", err)
+	}
+	return nil
 }
 
 // SetPorts says which ports they are from now on.

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/natterjack/natterjack/wire/natt"
 )
 
@@ -80,5 +82,46 @@ func shared(t *testing.T, addr string, mode natt.Mode) {
 	var ev [2]PathEvent
 	if n := s.PathEvents(ev[:]); n != 1 || ev[0].Remote != gone || !bytes.Equal(ev[0].Quoted(), esp) {
 		t.Errorf("%d events: %+v", n, ev[0])
+	}
+}
+
+// What came before the filter is thrown away: it may be anything, also IKE on a port that is ours a moment later.
+func TestSharedBefore(t *testing.T) {
+	for _, addr := range []string{"127.0.0.1:0", "[::1]:0"} {
+		t.Run(addr, func(t *testing.T) {
+			conn, err := OpenRaw(Config{Local: netip.MustParseAddrPort(addr)}, unix.IPPROTO_UDP)
+			var denied *PrivilegeError
+			if errors.As(err, &denied) {
+				t.Skip(err)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			daemon, peer := listen(t, addr, Config{}), listen(t, addr, Config{})
+			port := daemon.LocalAddr()
+			esp := []byte{0, 0, 1, 0, 0, 0, 0, 1, 9, 9, 9, 9}
+			send := func(b []byte) {
+				t.Helper()
+				if _, err := peer.WriteBatch([]Message{{Buf: b, N: len(b), Remote: port}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 3 {
+				send(bytes.Repeat([]byte{0}, 40))
+			}
+			s, err := newShared(conn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			if err := s.SetPorts([]SharedPort{{Addr: port.Addr(), Port: port.Port(), Mode: natt.NonESP}}); err != nil {
+				t.Fatal(err)
+			}
+			send(esp)
+			got := buffers(4)
+			if n, err := s.ReadBatch(got); n != 1 || err != nil || !bytes.Equal(got[0].Buf[:got[0].N], esp) {
+				t.Fatalf("%d messages, %v, first % x", n, err, got[0].Buf[:got[0].N])
+			}
+		})
 	}
 }
