@@ -6,7 +6,6 @@
 package sadb
 
 import (
-	"net/netip"
 	"sync"
 	"sync/atomic"
 )
@@ -35,39 +34,38 @@ type held struct {
 	timer   timer // of the Acquire: under db.mu
 }
 
-// road is the policy of a child whose remote selector is one address, whole: what a road warrior has. It lies with its bundle: among a
-// hundred thousand clients a packet finds both in one piece of memory, and where the address has no other rule (root.road) it needs
-// no more of it than the host, the local selector and who sends. It is used once in the life of a bundle.
+// road is a policy of one rule for one remote address, with all that it has in the SPD: what a road warrior has. That of a child lies
+// with its bundle if its remote selector is the whole address: among a hundred thousand clients a packet finds both in one piece of
+// memory, and where the address has no other rule (root.road) it needs no more of it than the host, the local selector and who sends.
+// It is used once in the life of a bundle.
 type road struct {
 	host   host
 	rule   rule
 	leaf   leaf
-	policy policy
 	rules  [1]*rule
-	placed [1]placed
+	policy policy
 }
 
 // policyOf makes the policy of a child. Under db.mu.
 func (b *bundle) policyOf(local, remote []span) *policy {
-	q := &policy{local: local, remote: remote}
+	var q *policy
 	if b.road.host.near == nil && len(local) == 1 && len(remote) == 1 && remote[0].from == remote[0].to && remote[0].all() && local[0].v6 == remote[0].v6 {
-		q = b.road.take(b, local[0], remote[0])
+		b.road.host.near = b
+		q = b.road.take(&local[0], &remote[0])
+	} else {
+		q = &policy{parts: &parts{local: local, remote: remote}}
 	}
 	q.action, q.class, q.bundle, q.refs = Protect, classChild, b, 1
 	return q
 }
 
-// take makes the road's policy.
-func (d *road) take(b *bundle, local, remote span) *policy {
-	q := &d.policy
-	d.host.near = b
-	d.rule = rule{p: q, local: local, remote: remote, bits: local.common()}
+// take makes the road's policy: of selectors that meet, the remote one of one address.
+func (d *road) take(local, remote *span) *policy {
+	d.rule = rule{p: &d.policy, local: *local, remote: *remote, bits: local.common()}
 	d.rules[0] = &d.rule
 	d.leaf.rules = d.rules[:]
-	addr := remote.from.Addr(remote.v6)
-	d.placed[0] = placed{netip.PrefixFrom(addr, addr.BitLen()), &d.rule}
-	q.rules, q.lies = d.placed[:], d
-	return q
+	d.policy.lies = d
+	return &d.policy
 }
 
 // join adds a pair; it sends from now on unless it is standby and another sends.

@@ -8,6 +8,7 @@ package sadb
 import (
 	"encoding/binary"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"net/netip"
 	"sync"
@@ -50,6 +51,7 @@ type DB struct {
 	base  time.Time
 	rand  io.Reader // with a lock of its own
 	mtu   int
+	seed  maphash.Seed // of hashes; immutable
 	slots atomic.Pointer[slots]
 	spd   atomic.Pointer[root]
 
@@ -76,14 +78,14 @@ type DB struct {
 	retired  map[uint32]struct{}
 	queueOut []retiredSPI
 	timers   timers
-	serial   uint64                // of the last single SA or policy
-	remotes  map[remoteKey]*Single // outbound single SAs in UDP, by where they send
-	still    map[uint64]bool       // owners whose SAs do not follow
-	entries  map[entryKey]*policy  // SPDEntries by their selectors
-	traps    map[trapKey]*trap     // unanswered Acquires of SPDEntries
-	unique   uint32                // the reqid picked last for level unique
-	seen     int64                 // the latest Tick
-	asked    uint32                // Seq of the last one
+	serial   uint64                   // of the last single SA or policy
+	remotes  map[remoteKey]*Single    // outbound single SAs in UDP, by where they send
+	still    map[uint64]bool          // owners whose SAs do not follow
+	entries  index[entryKey, *policy] // SPDEntries by their selectors
+	traps    map[trapKey]*trap        // unanswered Acquires of SPDEntries
+	unique   uint32                   // the reqid picked last for level unique
+	seen     int64                    // the latest Tick
+	asked    uint32                   // Seq of the last one
 
 	noteMu  sync.Mutex // protects the rest; the innermost lock
 	queue   noteQueue
@@ -120,7 +122,7 @@ func New(now time.Time, c Config) (*DB, error) {
 		base: now, rand: &lockedReader{r: c.Rand}, mtu: c.MTU, maxSlots: 1 << c.SlotBits, perDst: c.SPIPerDestination,
 		out: map[uint32]*Sender{}, larval: map[uint32]*larval{}, bundles: map[uint32]*bundle{}, policies: map[PolicyID]*policy{},
 		paths: map[netip.AddrPort]*path{}, retired: map[uint32]struct{}{}, remotes: map[remoteKey]*Single{}, still: map[uint64]bool{},
-		entries: map[entryKey]*policy{}, traps: map[trapKey]*trap{},
+		entries: index[entryKey, *policy]{}, traps: map[trapKey]*trap{}, seed: maphash.MakeSeed(),
 	}
 	db.slots.Store(newSlots(1 << min(c.SlotBits, firstSlotBits)))
 	for i := range db.sad {

@@ -11,19 +11,25 @@ import (
 	"time"
 )
 
-// entry is what a policy has that came as an SPDEntry.
+// entry is what a policy has that came as an SPDEntry; selectors, priority and action are in the policy.
 type entry struct {
-	// of the SPDEntry; the rest is in the policy
-	dir                                    Dir
-	softTime, hardTime, softIdle, hardIdle time.Duration
-	owner                                  uint64
-
-	templates []template // with the reqids that were picked
-	added     int64
+	templates []template   // with the reqids that were picked
 	used      atomic.Int64 // DB.Clock, to a second; 0: never
 	askedAt   atomic.Int64 // the last Acquire of a template that is not required
-	life      *life        // nil: without limits
-	traps     int          // unanswered Acquires: under db.mu
+	dir       Dir
+	traps     int32 // unanswered Acquires: under db.mu
+	owner     uint64
+	added     int64
+	life      *life   // nil: without limits
+	other     *policy // with the same hash: under db.mu
+}
+
+// whole is an SPDEntry in one piece of memory, but for what few have: more than one template, selectors of more than one remote address,
+// limits.
+type whole struct {
+	road     road
+	entry    entry
+	template [1]template
 }
 
 // entryKey is what entries differ in.
@@ -35,9 +41,7 @@ type entryKey struct {
 // template is a Template compiled. Immutable.
 type template struct {
 	Template
-	set      *set // tunnel mode: the addresses are known
-	src, dst IP
-	v6       bool
+	set *set // tunnel mode: the addresses are known, and are the set's
 }
 
 const (
@@ -65,7 +69,8 @@ func (db *DB) addEntry(now time.Time, e SPDEntry, replace bool) (PolicyID, error
 	p.db = db
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	old := db.entries[p.key()]
+	hash := hashOf(db.seed, p.key())
+	old := db.entries.find(hash, p.key())
 	if old != nil && !replace {
 		return 0, ErrPolicyExists
 	}
@@ -78,7 +83,7 @@ func (db *DB) addEntry(now time.Time, e SPDEntry, replace bool) (PolicyID, error
 			t.Reqid = db.newUnique()
 		}
 		if t.Mode == Tunnel {
-			t.set = db.joinSet(setKey{src: t.src, dst: t.dst, v6: t.v6, proto: t.Proto, reqid: t.Reqid})
+			t.set = db.joinSet(keyOf(t.Proto, t.Src, t.Dst, t.Reqid))
 		}
 	}
 	p.entry.added = db.Clock(now)
@@ -86,7 +91,7 @@ func (db *DB) addEntry(now time.Time, e SPDEntry, replace bool) (PolicyID, error
 		db.leaveTemplates(p)
 		return 0, err
 	}
-	db.entries[p.key()] = p
+	db.entries.put(hash, p)
 	db.beginLife(p)
 	return p.id, nil
 }
@@ -101,40 +106,44 @@ func (e SPDEntry) compile() (*policy, error) {
 	case (e.Action == Protect) != (len(e.Templates) > 0) || len(e.Templates) > MaxTemplates:
 		return nil, ErrTemplate
 	}
-	p := &policy{action: e.Action, class: c, priority: e.Priority, entry: &entry{
-		dir: e.Dir, softTime: e.SoftTime, hardTime: e.HardTime, softIdle: e.SoftIdle, hardIdle: e.HardIdle, owner: e.Owner,
-	}}
-	var err error
-	if p.local, err = compileSelectors([]Selector{e.Local}); err != nil {
+	local, err := e.Local.compile()
+	if err != nil {
 		return nil, err
 	}
-	if p.remote, err = compileSelectors([]Selector{e.Remote}); err != nil {
+	remote, err := e.Remote.compile()
+	if err != nil {
 		return nil, err
 	}
-	p.entry.templates = make([]template, 0, len(e.Templates))
+	w := &whole{}
+	p := &w.road.policy
+	if remote.from == remote.to && local.meets(&remote) {
+		w.road.take(&local, &remote)
+	} else {
+		p.parts = &parts{local: []span{local}, remote: []span{remote}}
+	}
+	p.action, p.class, p.priority, p.entry = e.Action, c, e.Priority, &w.entry
+	w.entry.dir, w.entry.owner, w.entry.life = e.Dir, e.Owner, e.life(p)
+	w.entry.templates = w.template[:0]
 	for i := range e.Templates {
-		t, err := e.Templates[i].compile()
-		if err != nil {
+		if err := e.Templates[i].check(); err != nil {
 			return nil, err
 		}
-		p.entry.templates = append(p.entry.templates, t)
+		w.entry.templates = append(w.entry.templates, template{Template: e.Templates[i]})
 	}
 	return p, nil
 }
 
-func (t Template) compile() (template, error) {
-	c := template{Template: t}
+func (t *Template) check() error {
 	if t.Proto != ProtoESP && t.Proto != ProtoAH && t.Proto != ProtoIPComp || t.Mode != Transport && t.Mode != Tunnel || t.Level > Unique {
-		return c, ErrTemplate
+		return ErrTemplate
 	}
 	if t.Mode == Transport {
-		return c, nil
+		return nil
 	}
 	if !single(t.Src) || !single(t.Dst) || t.Src.Is4() != t.Dst.Is4() || t.Src.IsUnspecified() || t.Dst.IsUnspecified() {
-		return c, ErrTemplate
+		return ErrTemplate
 	}
-	c.src, c.dst, c.v6 = ipOf(t.Src), ipOf(t.Dst), t.Dst.Is6()
-	return c, nil
+	return nil
 }
 
 // newUnique picks a reqid that no SA and no template of its kind has had lately. Under db.mu.
@@ -179,7 +188,7 @@ func (db *DB) newPolicyID() PolicyID {
 
 // endEntry lets go of what an entry has beside its place in the SPD. Under db.mu.
 func (db *DB) endEntry(p *policy) {
-	delete(db.entries, p.key())
+	db.entries.drop(hashOf(db.seed, p.key()), p)
 	db.leaveTemplates(p)
 	db.endLife(p)
 	for k, t := range db.traps {
@@ -207,14 +216,23 @@ func (db *DB) removeEntry(p *policy) SPDInfo {
 }
 
 // key is what entries differ in.
-func (p *policy) key() entryKey { return entryKey{p.entry.dir, p.local[0], p.remote[0]} }
+func (p *policy) key() entryKey {
+	if d := p.lies; d != nil {
+		return entryKey{p.entry.dir, d.rule.local, d.rule.remote}
+	}
+	return entryKey{p.entry.dir, p.parts.local[0], p.parts.remote[0]}
+}
+
+func (p *policy) same() **policy { return &p.entry.other }
 
 func (p *policy) spdInfo(db *DB) SPDInfo {
-	e := p.entry
+	e, k := p.entry, p.key()
 	i := SPDInfo{ID: p.id, Added: db.instant(e.added), LastUsed: db.instant(e.used.Load()), SPDEntry: SPDEntry{
-		Dir: e.dir, Action: p.action, Priority: p.priority, Local: p.local[0].selector(), Remote: p.remote[0].selector(),
-		SoftTime: e.softTime, HardTime: e.hardTime, SoftIdle: e.softIdle, HardIdle: e.hardIdle, Owner: e.owner,
+		Dir: e.dir, Action: p.action, Priority: p.priority, Local: k.local.selector(), Remote: k.remote.selector(), Owner: e.owner,
 	}}
+	if l := e.life; l != nil {
+		i.SoftTime, i.HardTime, i.SoftIdle, i.HardIdle = l.softTime, l.hardTime, l.softIdle, l.hardIdle
+	}
 	for k := range e.templates {
 		i.Templates = append(i.Templates, e.templates[k].Template)
 	}
@@ -248,17 +266,18 @@ func (db *DB) SPDDelete(id PolicyID) (SPDInfo, error) {
 
 // SPDFind finds a policy by direction and selectors.
 func (db *DB) SPDFind(dir Dir, local, remote Selector) (PolicyID, bool) {
-	l, err := compileSelectors([]Selector{local})
+	l, err := local.compile()
 	if err != nil {
 		return 0, false
 	}
-	r, err := compileSelectors([]Selector{remote})
+	r, err := remote.compile()
 	if err != nil {
 		return 0, false
 	}
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	p := db.entries[entryKey{dir, l[0], r[0]}]
+	k := entryKey{dir, l, r}
+	p := db.entries.find(hashOf(db.seed, k), k)
 	if p == nil {
 		return 0, false
 	}
@@ -292,7 +311,9 @@ func (db *DB) entryList() []*policy {
 	defer db.mu.Unlock()
 	list := make([]*policy, 0, len(db.entries))
 	for _, p := range db.entries {
-		list = append(list, p)
+		for ; p != nil; p = *p.same() {
+			list = append(list, p)
+		}
 	}
 	return list
 }

@@ -119,16 +119,24 @@ func compileSelectors(list []Selector) ([]span, error) {
 		return nil, ErrSelectors
 	}
 	out := make([]span, len(list))
-	for i, s := range list {
-		from, to := s.From, s.To
-		// An IPv4 address in IPv6 is refused and not unmapped: a peer that may have any of IPv6 would get IPv4 by it.
-		if !from.IsValid() || !to.IsValid() || from.Is4In6() || to.Is4In6() || from.Is4() != to.Is4() || to.Less(from) ||
-			s.PortTo < s.PortFrom || from.Zone() != "" || to.Zone() != "" {
-			return nil, ErrSelectors
+	for i := range list {
+		var err error
+		if out[i], err = list[i].compile(); err != nil {
+			return nil, err
 		}
-		out[i] = span{from: ipOf(from), to: ipOf(to), lo: s.PortFrom, hi: s.PortTo, proto: s.Proto, v6: from.Is6()}
 	}
 	return out, nil
+}
+
+// compile checks and compiles one selector.
+func (s *Selector) compile() (span, error) {
+	from, to := s.From, s.To
+	// An IPv4 address in IPv6 is refused and not unmapped: a peer that may have any of IPv6 would get IPv4 by it.
+	if !from.IsValid() || !to.IsValid() || from.Is4In6() || to.Is4In6() || from.Is4() != to.Is4() || to.Less(from) ||
+		s.PortTo < s.PortFrom || from.Zone() != "" || to.Zone() != "" {
+		return span{}, ErrSelectors
+	}
+	return span{from: ipOf(from), to: ipOf(to), lo: s.PortFrom, hi: s.PortTo, proto: s.Proto, v6: from.Is6()}, nil
 }
 
 // selector is its inverse for one.

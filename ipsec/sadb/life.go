@@ -4,22 +4,29 @@
 
 package sadb
 
+import "time"
+
 // life is the limits of a policy that has any.
 type life struct {
-	p     *policy
-	db    *DB
-	timer timer // under db.mu
-	told  bool  // the soft one: under db.mu
+	p                                      *policy
+	softTime, hardTime, softIdle, hardIdle time.Duration
+	timer                                  timer // under db.mu
+	told                                   bool  // the soft one: under db.mu
+}
+
+// life is nil for an entry without limits.
+func (e *SPDEntry) life(p *policy) *life {
+	if e.SoftTime == 0 && e.HardTime == 0 && e.SoftIdle == 0 && e.HardIdle == 0 {
+		return nil
+	}
+	return &life{p: p, softTime: e.SoftTime, hardTime: e.HardTime, softIdle: e.SoftIdle, hardIdle: e.HardIdle}
 }
 
 // beginLife watches a policy if it has limits. Under db.mu.
 func (db *DB) beginLife(p *policy) {
-	e := p.entry
-	if e.softTime <= 0 && e.hardTime <= 0 && e.softIdle <= 0 && e.hardIdle <= 0 {
-		return
+	if l := p.entry.life; l != nil {
+		l.schedule()
 	}
-	e.life = &life{p: p, db: db}
-	e.life.schedule()
 }
 
 func (db *DB) endLife(p *policy) {
@@ -32,7 +39,7 @@ func (db *DB) endLife(p *policy) {
 func (l *life) at() (soft, hard int64) {
 	e := l.p.entry
 	used := max(e.added, e.used.Load())
-	return min(after(e.added, e.softTime), after(used, e.softIdle)), min(after(e.added, e.hardTime), after(used, e.hardIdle))
+	return min(after(e.added, l.softTime), after(used, l.softIdle)), min(after(e.added, l.hardTime), after(used, l.hardIdle))
 }
 
 func (l *life) schedule() {
@@ -40,20 +47,20 @@ func (l *life) schedule() {
 	if l.told {
 		soft = never
 	}
-	l.db.timers.start(&l.timer, min(soft, hard), l)
+	l.p.db.timers.start(&l.timer, min(soft, hard), l)
 }
 
 // due looks again: the policy may have been used meanwhile.
 func (l *life) due(now int64) {
 	switch soft, hard := l.at(); {
 	case now >= hard:
-		i := l.db.removeEntry(l.p)
-		l.db.tellLater(Notice{Kind: PolicyExpire, Hard: true, Policy: i.ID, SPD: &i})
+		i := l.p.db.removeEntry(l.p)
+		l.p.db.tellLater(Notice{Kind: PolicyExpire, Hard: true, Policy: i.ID, SPD: &i})
 		return
 	case now >= soft && !l.told:
 		l.told = true
-		i := l.p.spdInfo(l.db)
-		l.db.tellLater(Notice{Kind: PolicyExpire, Policy: i.ID, SPD: &i})
+		i := l.p.spdInfo(l.p.db)
+		l.p.db.tellLater(Notice{Kind: PolicyExpire, Policy: i.ID, SPD: &i})
 	}
 	l.schedule()
 }

@@ -20,10 +20,11 @@ func (db *DB) AddPolicy(p Policy) (PolicyID, error) {
 		return 0, ErrPolicy
 	}
 	var err error
-	if q.local, err = compileSelectors(p.Local); err != nil {
+	q.parts = &parts{}
+	if q.parts.local, err = compileSelectors(p.Local); err != nil {
 		return 0, err
 	}
-	if q.remote, err = compileSelectors(p.Remote); err != nil {
+	if q.parts.remote, err = compileSelectors(p.Remote); err != nil {
 		return 0, err
 	}
 	db.mu.Lock()

@@ -68,7 +68,7 @@ func (p *policy) resolve(f *Flow, b *Bundle, l *lack, w whose) Resolution {
 		t := &p.entry.templates[i]
 		around := at
 		if t.Mode == Tunnel {
-			around = lack{src: t.src, dst: t.dst, v6: t.v6}
+			around = lack{src: t.set.key.src, dst: t.set.key.dst, v6: t.set.key.v6}
 		}
 		w.inner = i < len(p.entry.templates)-1
 		if s := t.sender(p.db, &around, w); s != nil {

@@ -43,18 +43,23 @@ func (c class) byPriority() bool { return c == classEntry || c >= classOuts }
 
 // policy is one entry as it was added.
 type policy struct {
-	id            PolicyID
-	action        Action
-	class         class
-	refs          int32 // children that brought it
-	priority      uint32
-	bundle        *bundle // Protect
-	db            *DB
-	entry         *entry // of an SPDEntry
-	lies          *road  // where its one rule is; nil: in memory of its own
-	local, remote []span // nil: see lies
+	id       PolicyID
+	action   Action
+	class    class
+	refs     int32 // children that brought it
+	priority uint32
+	bundle   *bundle // Protect
+	db       *DB
+	entry    *entry // of an SPDEntry
+	lies     *road  // where its one rule is, for one address; nil: see parts
+	parts    *parts // nil: see lies
+	age      uint64
+}
+
+// parts is what a policy has that is not one rule for one address.
+type parts struct {
+	local, remote []span
 	rules         []placed
-	age           uint64
 }
 
 // selectors are both sides'.
@@ -62,7 +67,19 @@ func (p *policy) selectors() (local, remote []span) {
 	if d := p.lies; d != nil {
 		return []span{d.rule.local}, []span{d.rule.remote}
 	}
-	return p.local, p.remote
+	return p.parts.local, p.parts.remote
+}
+
+// eachRule gives every rule with the prefix that it stands under.
+func (p *policy) eachRule(f func(netip.Prefix, *rule)) {
+	if d := p.lies; d != nil {
+		addr := d.rule.remote.from.Addr(d.rule.remote.v6)
+		f(netip.PrefixFrom(addr, addr.BitLen()), &d.rule)
+		return
+	}
+	for _, pl := range p.parts.rules {
+		f(pl.prefix, pl.r)
+	}
 }
 
 // rule is one local and one remote selector of a policy under one remote prefix. Immutable.
@@ -104,27 +121,33 @@ func (p *policy) build() error {
 	if p.lies != nil {
 		return nil
 	}
-	for i := range p.remote {
-		remote := &p.remote[i]
+	d := p.parts
+	for i := range d.remote {
+		remote := &d.remote[i]
 		prefixes := remote.prefixes()
-		for j := range p.local {
-			local := &p.local[j]
-			if local.v6 != remote.v6 || local.proto != 0 && remote.proto != 0 && local.proto != remote.proto {
+		for j := range d.local {
+			local := &d.local[j]
+			if !local.meets(remote) {
 				continue
 			}
 			r := &rule{p: p, local: *local, remote: *remote, bits: local.common()}
 			for _, pfx := range prefixes {
-				p.rules = append(p.rules, placed{pfx, r})
+				d.rules = append(d.rules, placed{pfx, r})
 			}
-			if len(p.rules) > maxRules {
+			if len(d.rules) > maxRules {
 				return ErrTooMany
 			}
 		}
 	}
-	if len(p.rules) == 0 {
+	if len(d.rules) == 0 {
 		return ErrSelectors
 	}
 	return nil
+}
+
+// meets reports whether a packet can have both sides.
+func (s *span) meets(remote *span) bool {
+	return s.v6 == remote.v6 && (s.proto == 0 || remote.proto == 0 || s.proto == remote.proto)
 }
 
 // common is the length of the longest prefix around the range.
@@ -170,9 +193,7 @@ func (r *rule) portRank() int {
 func (r *root) with(p, instead *policy) *root {
 	n := *r
 	n.gen++
-	for _, pl := range p.rules {
-		n.edit(p.class, pl.prefix, instead, pl.r)
-	}
+	p.eachRule(func(pfx netip.Prefix, r *rule) { n.edit(p.class, pfx, instead, r) })
 	n.used[p.class] = true
 	return &n
 }
@@ -181,9 +202,7 @@ func (r *root) with(p, instead *policy) *root {
 func (r *root) without(p *policy) *root {
 	n := *r
 	n.gen++
-	for _, pl := range p.rules {
-		n.edit(p.class, pl.prefix, p, nil)
-	}
+	p.eachRule(func(pfx netip.Prefix, _ *rule) { n.edit(p.class, pfx, p, nil) })
 	n.used[p.class] = n.single[p.class] > 0 || n.tables[p.class].Size() > 0
 	return &n
 }
@@ -223,7 +242,11 @@ func (l *leaf) len() int {
 
 // edited is a leaf without the rules of a policy, or with one more; nil: it has none.
 func (l *leaf) edited(out *policy, in *rule) *leaf {
-	if l.len() == 0 && in != nil && in.p.lies != nil {
+	alone := l.len() == 0 || l.len() == 1 && l.rules[0].p == out
+	if alone && in == nil {
+		return nil
+	}
+	if alone && in.p.lies != nil {
 		return &in.p.lies.leaf
 	}
 	n := &leaf{rules: make([]*rule, 0, l.len()+1)}
