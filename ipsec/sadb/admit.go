@@ -111,11 +111,12 @@ func (t *template) fits(l *Layer) bool {
 		return false
 	}
 	sa := r.single.sa.Load()
-	if t.Reqid != 0 && t.Reqid != sa.Reqid {
+	if t.Reqid != 0 && t.Reqid != sa.reqid {
 		return false
 	}
+	src, dst := sa.at.Local.Addr(), sa.at.Remote.Addr()
 	if t.Mode == Transport {
-		return sa.Dst == l.Dst && r.ComesFrom(l.Src)
+		return dst == l.Dst && r.ComesFrom(l.Src)
 	}
-	return sa.Dst == t.Dst && (sa.Src == t.Src || sa.Src.IsUnspecified())
+	return dst == t.Dst && (src == t.Src || src.IsUnspecified())
 }

@@ -48,12 +48,14 @@ type Config struct {
 
 // DB is one SAD and one SPD.
 type DB struct {
-	base  time.Time
-	rand  io.Reader // with a lock of its own
-	mtu   int
-	seed  maphash.Seed // of hashes; immutable
-	slots atomic.Pointer[slots]
-	spd   atomic.Pointer[root]
+	base time.Time
+	rand io.Reader // with a lock of its own
+	mtu  int
+	seed maphash.Seed // of hashes; immutable
+
+	unlimited bounds // of single SAs without limits; immutable
+	slots     atomic.Pointer[slots]
+	spd       atomic.Pointer[root]
 
 	maxSlots int
 	perDst   bool
@@ -123,6 +125,7 @@ func New(now time.Time, c Config) (*DB, error) {
 		out: map[uint32]*Sender{}, larval: map[uint32]*larval{}, bundles: map[uint32]*bundle{}, policies: map[PolicyID]*policy{},
 		paths: map[netip.AddrPort]*path{}, retired: map[uint32]struct{}{}, remotes: map[remoteKey]*Single{}, still: map[uint64]bool{},
 		entries: index[entryKey, *policy]{}, traps: map[trapKey]*trap{}, seed: maphash.MakeSeed(),
+		unlimited: boundsOf(0, Limits{}),
 	}
 	db.slots.Store(newSlots(1 << min(c.SlotBits, firstSlotBits)))
 	for i := range db.sad {

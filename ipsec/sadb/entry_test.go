@@ -240,7 +240,7 @@ func TestWhichSA(t *testing.T) {
 	if got := which(); got != 1003 {
 		t.Errorf("a dying SA sends: %d", got)
 	}
-	if _, err := db.DeleteSA(start, old.sa.Load().ID()); err != nil {
+	if _, err := db.DeleteSA(start, old.id()); err != nil {
 		t.Fatal(err)
 	}
 	if got := which(); got != 1004 {
@@ -396,7 +396,7 @@ func TestAcquire(t *testing.T) {
 	if got := released(); len(got) != 2 || got[0] != "five" || got[1] != "six" {
 		t.Errorf("released: %q", got)
 	}
-	if _, err := db.DeleteSA(later, s.sa.Load().ID()); err != nil {
+	if _, err := db.DeleteSA(later, s.id()); err != nil {
 		t.Fatal(err)
 	}
 	if hold(later, "seven"); len(acquires(db)) != 1 {

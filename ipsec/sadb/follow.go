@@ -33,47 +33,47 @@ func (db *DB) linkRemote(s *Single) {
 	if !ep.UDP() {
 		return
 	}
-	s.remote = remoteKey{s.sa.Load().Owner, ep.Remote}
-	s.before, s.behind = nil, db.remotes[s.remote]
+	k := s.remote()
+	s.before, s.behind = nil, db.remotes[k]
 	if s.behind != nil {
 		s.behind.before = s
 	}
-	db.remotes[s.remote] = s
+	s.listed = true
+	db.remotes[k] = s
 }
 
+// remote is under what an SA in UDP is listed in db.remotes, as long as it stands there. Under db.mu.
+func (s *Single) remote() remoteKey { return remoteKey{s.sa.Load().owner, s.endpoint.Load().Remote} }
+
 func (db *DB) unlinkRemote(s *Single) {
-	if !s.remote.to.IsValid() {
+	if !s.listed {
 		return
 	}
+	k := s.remote()
 	if s.behind != nil {
 		s.behind.before = s.before
 	}
 	if s.before != nil {
 		s.before.behind = s.behind
 	} else if s.behind != nil {
-		db.remotes[s.remote] = s.behind
+		db.remotes[k] = s.behind
 	} else {
-		delete(db.remotes, s.remote)
+		delete(db.remotes, k)
 	}
-	s.remote, s.before, s.behind = remoteKey{}, nil, nil
+	s.listed, s.before, s.behind = false, nil, nil
 }
 
-// hear says where packets are expected from.
-func (s *Single) hear(sa *SA) {
-	from := netip.AddrPortFrom(sa.Src, sa.SrcPort)
-	s.source.Store(&from)
-}
-
-// hearAgain is hear after the owner moved the SA: what was told is answered. Under db.mu.
-func (s *Single) hearAgain(sa *SA) {
+// hearAgain says where packets are expected from after the owner moved the SA: what was told is answered. Under db.mu.
+func (s *Single) hearAgain() {
+	from := &s.sa.Load().at.Local
 	r := s.receiver.Load()
 	if r == nil {
-		s.hear(sa)
+		s.source.Store(from)
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s.hear(sa)
+	s.source.Store(from)
 	switch m := r.peer; {
 	case m == nil:
 	case m.told.IsValid() && m.latest != *s.source.Load():
@@ -91,7 +91,7 @@ func (s *Single) tell(bit uint32, n *Notice) bool {
 	if s.state.Load()&stateInClosed != 0 {
 		return false
 	}
-	*n = Notice{Reqid: s.sa.Load().Reqid}
+	*n = Notice{Reqid: s.sa.Load().reqid}
 	switch bit {
 	case noteFirst:
 		s.schedule(db.seen) // limits that count from now
@@ -121,7 +121,7 @@ func (db *DB) follow(s *Single, n *Notice) bool {
 		return false
 	}
 	sa := s.sa.Load()
-	owner, peer := sa.Owner, netip.AddrPortFrom(sa.Src, sa.SrcPort)
+	owner, peer := sa.owner, sa.at.Local
 	still := db.still[owner]
 	heard, ok := r.heardFrom()
 	if !still && ok && db.another(owner, heard, peer) {
@@ -147,10 +147,7 @@ func (db *DB) follow(s *Single, n *Notice) bool {
 
 // peer is whom an SA that sends is for, by the address and port that its owner gave it: these do not follow, so that no packet of
 // one peer moves what is another's.
-func (s *Single) peer() netip.AddrPort {
-	sa := s.sa.Load()
-	return netip.AddrPortFrom(sa.Dst, sa.DstPort)
-}
+func (s *Single) peer() netip.AddrPort { return s.sa.Load().at.Remote }
 
 // another reports whether the owner's SAs for a peer other than that one send to an address. One peer can write another's address as
 // its source; where somebody is already nobody else moves to. Under db.mu.

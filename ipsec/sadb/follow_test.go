@@ -58,15 +58,15 @@ func TestFollow(t *testing.T) {
 		t.Errorf("told again: %+v", n)
 	}
 	// The owner says its addresses again, for a lifetime: what has moved stays.
-	e := a.sa.Load().place()
-	if err := db.UpdateSA(start, a.sa.Load().ID(), Change{Endpoint: &e, Limits: &Limits{HardTime: time.Hour}}); err != nil || a.Endpoint().Remote != moved {
+	e := a.spot()
+	if err := db.UpdateSA(start, a.id(), Change{Endpoint: &e, Limits: &Limits{HardTime: time.Hour}}); err != nil || a.Endpoint().Remote != moved {
 		t.Errorf("an update of limits moved it back: %v", err)
 	}
 	if n := step(8, peer); len(n) != 1 || a.Endpoint().Remote != peer {
 		t.Errorf("back: %+v", n)
 	}
 	for _, s := range []*Single{in, a, b, c, d} {
-		if _, err := db.DeleteSA(start, s.sa.Load().ID()); err != nil {
+		if _, err := db.DeleteSA(start, s.id()); err != nil {
 			t.Error(err)
 		}
 	}
@@ -87,14 +87,14 @@ func TestFollowOff(t *testing.T) {
 	if told != 5 || out.Endpoint().Remote != peer {
 		t.Errorf("told %d times in 5 s; sends to %v", told, out.Endpoint().Remote)
 	}
-	e := in.sa.Load().place()
+	e := in.spot()
 	e.Src, e.SrcPort = moved.Addr(), moved.Port()
-	if err := db.UpdateSA(start, in.sa.Load().ID(), Change{Endpoint: &e}); err != nil {
+	if err := db.UpdateSA(start, in.id(), Change{Endpoint: &e}); err != nil {
 		t.Fatal(err)
 	}
-	e = out.sa.Load().place()
+	e = out.spot()
 	e.Dst, e.DstPort = moved.Addr(), moved.Port()
-	if err := db.UpdateSA(start, out.sa.Load().ID(), Change{Endpoint: &e}); err != nil {
+	if err := db.UpdateSA(start, out.id(), Change{Endpoint: &e}); err != nil {
 		t.Fatal(err)
 	}
 	_ = opens(db, start.Add(time.Minute), packet(t, 0x1000, 20), moved, local)

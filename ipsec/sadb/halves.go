@@ -26,9 +26,9 @@ func (s *Single) asSender() *Sender {
 	var err error
 	switch s.proto {
 	case ProtoESP:
-		err = x.sealer.Init(s.spi, sa.Suite, sa.Key, sa.Integ, s.db.rand)
+		err = x.sealer.Init(s.spi, s.suite, sa.key, sa.integ, s.db.rand)
 	case ProtoAH:
-		err = x.makeAH(sa.Suite, sa.Integ, sa.AlignAH8)
+		err = x.makeAH(s.suite, sa.integ, sa.alignAH8)
 	}
 	if err != nil {
 		return nil
@@ -55,9 +55,9 @@ func (s *Single) asReceiver() *Receiver {
 	var err error
 	switch s.proto {
 	case ProtoESP:
-		err = x.opn.Init(s.spi, sa.Suite, sa.Key, sa.Integ, sa.Window)
+		err = x.opn.Init(s.spi, s.suite, sa.key, sa.integ, int(sa.window))
 	case ProtoAH:
-		err = x.makeAH(sa.Suite, sa.Integ, sa.Window)
+		err = x.makeAH(s.suite, sa.integ, int(sa.window))
 	}
 	if err != nil {
 		return nil
@@ -88,8 +88,10 @@ func (r *Receiver) Orig() (src, dst netip.Addr) {
 		dst, src = r.pair.Orig()
 		return src, dst
 	}
-	sa := r.single.sa.Load()
-	return sa.OrigSrc, sa.OrigDst
+	if o := r.single.sa.Load().orig; o != nil {
+		return o[0], o[1]
+	}
+	return src, dst
 }
 
 // Source is where packets of the SA arrive and come from now, as an endpoint seen from this host.
@@ -97,8 +99,8 @@ func (r *Receiver) Source() Endpoint {
 	if r.single == nil {
 		return r.endpoint.Load().Endpoint
 	}
-	sa := r.single.sa.Load()
-	return Endpoint{Local: netip.AddrPortFrom(sa.Dst, sa.DstPort), Remote: *r.single.source.Load(), Encap: sa.Encap}
+	at := r.single.sa.Load().at
+	return Endpoint{Local: at.Remote, Remote: *r.single.source.Load(), Encap: at.Encap}
 }
 
 // Tag is a number that the data plane notes on a single SA; zero: none yet.

@@ -62,7 +62,8 @@ func (db *DB) pair(at int64, c *Child, b *bundle) (*Pair, error) {
 		p.orig = &origins{c.OrigLocal, c.OrigRemote}
 	}
 	p.core.db, p.core.pair, p.proto, p.mode, p.suite, p.added = db, p, c.Proto, c.Mode, c.Suite, at
-	p.lim, p.CopyDF, p.CopyECN, p.DSCP = boundsOf(at, c.Limits), c.CopyDF, c.CopyECN, c.DSCP
+	p.bounds, p.CopyDF, p.CopyECN, p.DSCP = boundsOf(at, c.Limits), c.CopyDF, c.CopyECN, c.DSCP
+	p.lim = &p.bounds
 	p.note.who = &p.core
 	p.Sender.core, p.Receiver.core, p.Sender.spi, p.Receiver.spi = &p.core, &p.core, c.SPIOut, c.SPIIn
 	p.sequenced()

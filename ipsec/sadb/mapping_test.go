@@ -256,7 +256,7 @@ func TestT075Single(t *testing.T) {
 	if db.PathEvent(start, peer, pkt, 1200, false) || !db.PathEvent(start, thief, pkt, 1200, false) || mtu() != 1200 {
 		t.Errorf("after the peer has moved: MTU %d", mtu())
 	}
-	if _, err := db.DeleteSA(start, s.sa.Load().ID()); err != nil {
+	if _, err := db.DeleteSA(start, s.id()); err != nil {
 		t.Fatal(err)
 	}
 	if db.PathEvent(start, thief, pkt, 1000, false) {

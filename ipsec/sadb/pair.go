@@ -34,6 +34,7 @@ type core struct {
 	// What a packet touches comes first, so that it lies together. What is not atomic is immutable once the SA can be found.
 	endpoint atomic.Pointer[place] // RFC 7296, Section 2.23: swapped in place, the SA is never cloned
 	state    atomic.Uint32
+	softTold atomic.Bool
 	proto    uint8
 	mode     Mode
 	// CopyDF, CopyECN and DSCP are the SA's. Immutable.
@@ -45,14 +46,13 @@ type core struct {
 	single          *Single // is set
 	seqSoft         uint64
 	seqHard         uint64
-	lim             bounds // written under db.mu and the locks of the halves, read under any of these
-	home            place  // the first endpoint
+	lim             *bounds // replaced under db.mu and the locks of the halves, read under any of these; what it points to is immutable
+	home            place   // the first endpoint
 
-	softTold atomic.Bool
-	suite    suite.ESP
-	added    int64
-	note     notifier
-	timer    timer // under db.mu
+	suite suite.ESP
+	added int64
+	note  notifier
+	timer timer // under db.mu
 }
 
 // bounds are Limits by the clock of the DB; what is not limited is the largest number.
@@ -61,6 +61,15 @@ type bounds struct {
 	softUse, hardUse         int64 // since usedAt
 	softBytes, hardBytes     uint64
 	softPackets, hardPackets uint64
+}
+
+// boundsOf are the limits of a single SA.
+func (db *DB) boundsOf(added int64, l *Limits) *bounds {
+	if l == nil {
+		return &db.unlimited
+	}
+	b := boundsOf(added, *l)
+	return &b
 }
 
 func boundsOf(added int64, l Limits) bounds {
@@ -175,6 +184,7 @@ type Pair struct {
 	cpiIn, cpiOut uint16
 	policy        *policy // what it has in the SPD; nil: nothing. Written under db.mu, before a packet finds the pair
 	core
+	bounds  bounds   // where core.lim points to
 	several *several // selectors, if a side has more than one
 	Receiver
 	local, remote [1]span // unless there are several

@@ -45,8 +45,11 @@ func pathKey(e Endpoint) netip.AddrPort {
 	return e.Remote
 }
 
-// placeAt makes a place, sharing the path with others to the same endpoint. Under db.mu.
-func (db *DB) placeAt(e Endpoint) place {
+// placeAt makes a place. Under db.mu.
+func (db *DB) placeAt(e Endpoint) place { return place{Endpoint: e, path: db.pathTo(e)} }
+
+// pathTo is the path of an endpoint, shared with others to the same one. Under db.mu.
+func (db *DB) pathTo(e Endpoint) *path {
 	key := pathKey(e)
 	p := db.paths[key]
 	if p == nil {
@@ -55,7 +58,7 @@ func (db *DB) placeAt(e Endpoint) place {
 		db.paths[key] = p
 	}
 	p.refs++
-	return place{Endpoint: e, path: p}
+	return p
 }
 
 // settle gives a new SA its first place, which lies in the SA itself. Under db.mu.

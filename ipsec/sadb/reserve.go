@@ -43,6 +43,11 @@ func (db *DB) ReserveSA(now time.Time, r Reservation) (uint32, error) {
 	}
 	s := db.newSingle(at, &sa)
 	s.drawn = true
+	var first struct { // it is to be found before it has its keys: s.first and s.home are for what CompleteSA says
+		said
+		Endpoint
+	}
+	s.say(&first.said, &first.Endpoint, &sa)
 	db.link(s)
 	db.timers.start(&s.timer, at+acquireLife, (*reservation)(s))
 	return sa.SPI, nil

@@ -39,7 +39,7 @@ func (db *DB) lookupSA(k saKey, dst netip.Addr) *Single {
 	sh.mu.RLock()
 	defer sh.mu.RUnlock()
 	s := sh.sas[k]
-	for s != nil && dst.IsValid() && s.dst != dst {
+	for s != nil && dst.IsValid() && s.sa.Load().at.Remote.Addr() != dst {
 		s = s.nextKey
 	}
 	return s
@@ -50,7 +50,6 @@ func (db *DB) link(s *Single) {
 	sh := db.shardOf(s.key())
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	s.dst = s.sa.Load().Dst
 	s.nextKey = sh.sas[s.key()]
 	sh.sas[s.key()] = s
 }

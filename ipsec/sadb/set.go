@@ -86,10 +86,11 @@ func (db *DB) leaveSet(st *set) {
 // place puts an SA into its sets, and among those that follow its peer. Under db.mu.
 func (db *DB) place(s *Single) {
 	sa := s.sa.Load()
-	s.fits[0].set = db.joinSet(keyOf(sa.Proto, sa.Src, sa.Dst, 0))
+	src, dst := sa.at.Local.Addr(), sa.at.Remote.Addr()
+	s.fits[0].set = db.joinSet(keyOf(s.proto, src, dst, 0))
 	s.fits[0].set.add(s, 0)
-	if sa.Reqid != 0 {
-		s.fits[1].set = db.joinSet(keyOf(sa.Proto, sa.Src, sa.Dst, sa.Reqid))
+	if sa.reqid != 0 {
+		s.fits[1].set = db.joinSet(keyOf(s.proto, src, dst, sa.reqid))
 		s.fits[1].set.add(s, 1)
 	}
 	db.linkRemote(s)

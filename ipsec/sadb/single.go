@@ -17,25 +17,37 @@ import (
 
 // Single is a single SA in the database. Its methods may be called from any goroutine.
 type Single struct {
-	core
-	spi    uint32
-	serial uint64             // its age
-	drawn  bool               // the SPI was this host's choice: it goes into quarantine
-	sa     atomic.Pointer[SA] // as its owner knows it; replaced under db.mu
-
-	half     sync.Mutex // protects making a half, and the octets of the keys
+	// What a packet touches comes first.
+	spi      uint32
+	drawn    bool    // the SPI was this host's choice: it goes into quarantine
+	listed   bool    // in db.remotes: under db.mu
+	nextKey  *Single // under its shard's lock
 	sender   atomic.Pointer[Sender]
 	receiver atomic.Pointer[Receiver]
 	source   atomic.Pointer[netip.AddrPort] // where what it opens is expected from
+	sa       atomic.Pointer[said]           // as its owner knows it; replaced under db.mu
 	tag      atomic.Uint64
+	core
 
-	dst     netip.Addr // under its shard's lock
-	nextKey *Single
+	half   sync.Mutex // protects making a half, and the octets of the keys
+	serial uint64     // its age
+	first  said       // what the owner said when it had its keys, of home
 
 	// under db.mu
 	fits           [2]fitting // the sets it stands in: of any reqid, of its own
-	remote         remoteKey
-	before, behind *Single // others that send there
+	before, behind *Single    // others that send there
+}
+
+// said is what the owner of an SA says of it, beside what never changes and is in core. Immutable.
+type said struct {
+	at         *Endpoint      // Local is the source of its packets, Remote the destination
+	orig       *[2]netip.Addr // OrigSrc and OrigDst; nil: neither is known
+	limits     *Limits        // nil: none
+	key, integ secret.Key
+	owner      uint64
+	reqid, seq uint32
+	window     int32
+	alignAH8   bool
 }
 
 func (s *Single) key() saKey { return saKey{s.spi, s.proto} }
@@ -57,8 +69,9 @@ func (db *DB) AddSA(now time.Time, sa SA) error {
 		return ErrNoSPI
 	}
 	s := db.newSingle(db.Clock(now), &sa)
+	s.say(&s.first, &s.home.Endpoint, &sa)
 	db.link(s)
-	db.mature(s, db.Clock(now))
+	db.mature(s, &sa, db.Clock(now))
 	return nil
 }
 
@@ -68,18 +81,50 @@ func (db *DB) newSingle(at int64, sa *SA) *Single {
 	s := &Single{spi: sa.SPI, serial: db.serial}
 	s.core.db, s.single, s.proto, s.note.who = db, s, sa.Proto, &s.core
 	s.added = at
+	s.mode, s.lim = sa.Mode, &db.unlimited
 	s.state.Store(stateLarval)
-	s.store(sa)
 	db.singles.Add(1)
 	db.room(1)
 	return s
 }
 
-// store keeps a copy of what the owner said.
-func (s *Single) store(sa *SA) {
-	c := *sa
-	c.Key, c.Integ = copyOf(sa.Key), copyOf(sa.Integ)
-	s.sa.Store(&c)
+// say keeps a copy of what the owner said, in memory that nobody reads yet.
+func (s *Single) say(d *said, e *Endpoint, sa *SA) {
+	*e = sa.endpoint()
+	*d = said{at: e, orig: sa.orig(), limits: sa.Limits.kept(), key: copyOf(sa.Key), integ: copyOf(sa.Integ), owner: sa.Owner,
+		reqid: sa.Reqid, seq: sa.Seq, window: int32(sa.Window), alignAH8: sa.AlignAH8}
+	s.sa.Store(d)
+}
+
+// orig is nil for an SA without original addresses.
+func (sa *SA) orig() *[2]netip.Addr {
+	if !sa.OrigSrc.IsValid() && !sa.OrigDst.IsValid() {
+		return nil
+	}
+	return &[2]netip.Addr{sa.OrigSrc, sa.OrigDst}
+}
+
+// kept is nil for none.
+func (l Limits) kept() *Limits {
+	if l == (Limits{}) {
+		return nil
+	}
+	return &l
+}
+
+// whole puts together the SA as its owner knows it, with the keys that d has. Under db.mu or s.half.
+func (s *Single) whole(d *said) SA {
+	e := d.at
+	sa := SA{Proto: s.proto, SPI: s.spi, Src: e.Local.Addr(), Dst: e.Remote.Addr(), Encap: e.Encap, SrcPort: e.Local.Port(), DstPort: e.Remote.Port(),
+		Mode: s.mode, Reqid: d.reqid, Suite: s.suite, Key: d.key, Integ: d.integ, Window: int(d.window), AlignAH8: d.alignAH8,
+		CopyECN: s.CopyECN, CopyDF: s.CopyDF, DSCP: s.DSCP, Owner: d.owner, Seq: d.seq}
+	if d.orig != nil {
+		sa.OrigSrc, sa.OrigDst = d.orig[0], d.orig[1]
+	}
+	if d.limits != nil {
+		sa.Limits = *d.limits
+	}
+	return sa
 }
 
 // copyOf is a key with octets of its own, and none for a key that has none.
@@ -90,16 +135,16 @@ func copyOf(k secret.Key) secret.Key {
 	return k.Clone()
 }
 
-// mature puts an SA with keys into use. Under db.mu.
-func (db *DB) mature(s *Single, at int64) {
+// mature puts an SA with keys into use, of which s.first says what its owner has said. Under db.mu.
+func (db *DB) mature(s *Single, sa *SA, at int64) {
 	s.half.Lock() // Info reads some of it
-	sa := s.sa.Load()
 	s.mode, s.suite, s.CopyDF, s.CopyECN, s.DSCP = sa.Mode, sa.Suite, sa.CopyDF, sa.CopyECN, sa.DSCP
 	s.added = at
-	s.lim = boundsOf(at, sa.Limits)
+	s.lim = db.boundsOf(at, s.first.limits)
 	s.sequenced()
-	s.hear(sa)
-	s.settle(sa.endpoint())
+	s.source.Store(&s.first.at.Local)
+	s.home.path = db.pathTo(s.home.Endpoint)
+	s.endpoint.Store(&s.home)
 	s.half.Unlock()
 	s.state.And(^uint32(stateLarval))
 	s.schedule(at)
@@ -131,10 +176,10 @@ func (db *DB) CompleteSA(now time.Time, sa SA) error {
 		return ErrKeysKept
 	}
 	was := s.sa.Load()
-	sa.Owner, sa.Reqid, sa.Seq = cmp.Or(sa.Owner, was.Owner), cmp.Or(sa.Reqid, was.Reqid), cmp.Or(sa.Seq, was.Seq)
-	s.store(&sa)
+	sa.Owner, sa.Reqid, sa.Seq = cmp.Or(sa.Owner, was.owner), cmp.Or(sa.Reqid, was.reqid), cmp.Or(sa.Seq, was.seq)
+	s.say(&s.first, &s.home.Endpoint, &sa)
 	db.timers.stop(&s.timer)
-	db.mature(s, db.Clock(now))
+	db.mature(s, &sa, db.Clock(now))
 	return nil
 }
 
@@ -150,7 +195,8 @@ func (db *DB) UpdateSA(now time.Time, id SAID, c Change) error {
 	case s.state.Load()&stateLarval != 0:
 		return ErrLarval
 	}
-	sa := *s.sa.Load() // the keys are shared with it, not copied
+	d := *s.sa.Load() // the keys are shared with it, not copied
+	sa := s.whole(&d)
 	if c.Endpoint != nil && *c.Endpoint == sa.place() {
 		c.Endpoint = nil // a client that changes limits says its addresses again; where the peer has moved to stays
 	}
@@ -160,50 +206,55 @@ func (db *DB) UpdateSA(now time.Time, id SAID, c Change) error {
 		if err := sa.checkPlace(); err != nil {
 			return err
 		}
-		if sa.Dst != s.dst && db.perDst && db.exists(s.key(), sa.Dst) {
+		if sa.Dst != d.at.Remote.Addr() && db.perDst && db.exists(s.key(), sa.Dst) {
 			return ErrExists
 		}
 	}
 	if c.Reqid != nil {
-		sa.Reqid = *c.Reqid
+		d.reqid = *c.Reqid
 	}
 	if c.Limits != nil {
-		sa.Limits = *c.Limits
+		d.limits = c.Limits.kept()
 	}
+	db.change(s, &sa, &d, &c, db.Clock(now))
+	return nil
+}
+
+// change has an SA be as its owner says now. Under db.mu.
+func (db *DB) change(s *Single, sa *SA, d *said, c *Change, at int64) {
+	var to *place
 	elsewhere := c.Endpoint != nil || c.Reqid != nil
 	if elsewhere {
 		db.displace(s)
 	}
-	s.sa.Store(&sa)
-	if c.Limits != nil {
-		s.limit(sa.Limits)
-		s.schedule(db.Clock(now))
-	}
 	if c.Endpoint != nil {
-		if sa.Dst != s.dst { // otherwise what arrives meanwhile finds it
-			db.unlink(s)
-			db.link(s)
-		}
+		p := db.placeAt(sa.endpoint())
+		to, d.at, d.orig = &p, &p.Endpoint, sa.orig()
+	}
+	s.sa.Store(d) // what arrives finds it by its destination of now
+	if c.Limits != nil {
+		s.limit(d.limits)
+		s.schedule(at)
+	}
+	if to != nil {
 		old := s.endpoint.Load()
-		at := db.placeAt(sa.endpoint())
-		s.endpoint.Store(&at)
+		s.endpoint.Store(to)
 		db.leave(old)
-		s.hearAgain(&sa)
+		s.hearAgain()
 	}
 	if elsewhere {
 		db.place(s)
 	} else {
 		s.chooseAgain() // it may be dying no more
 	}
-	return nil
 }
 
 // limit replaces the limits. Packets read them with a half's lock. Under db.mu.
-func (s *Single) limit(l Limits) {
+func (s *Single) limit(l *Limits) {
 	s.half.Lock()
 	defer s.half.Unlock()
 	defer s.lockHalves()()
-	s.lim = boundsOf(s.added, l)
+	s.lim = s.db.boundsOf(s.added, l)
 	s.sequenced()
 	s.softTold.Store(false)
 }
@@ -259,8 +310,8 @@ func (db *DB) removeSingle(s *Single, at int64) SAInfo {
 	defer s.lockHalves()()
 	i := s.infoLocked()
 	sa := s.sa.Load()
-	sa.Key.Wipe()
-	sa.Integ.Wipe()
+	sa.key.Wipe()
+	sa.integ.Wipe()
 	return i
 }
 
@@ -314,7 +365,8 @@ func (s *Single) Info() SAInfo {
 
 // infoLocked is Info with s.half, which keeps the keys from being wiped, and the half's lock held.
 func (s *Single) infoLocked() SAInfo {
-	i := SAInfo{SA: *s.sa.Load(), State: s.saState(), Added: s.db.instant(s.added), FirstUsed: s.db.instant(s.usedAt.Load())}
+	d := s.sa.Load()
+	i := SAInfo{SA: s.whole(d), State: s.saState(), Added: s.db.instant(s.added), FirstUsed: s.db.instant(s.usedAt.Load())}
 	i.Key, i.Integ = copyOf(i.Key), copyOf(i.Integ)
 	if pl := s.endpoint.Load(); pl != nil {
 		i.Endpoint = pl.Endpoint
@@ -324,7 +376,7 @@ func (s *Single) infoLocked() SAInfo {
 		t, i.Last = &x.count, x.seq()
 	} else if x := s.receiver.Load(); x != nil {
 		t, i.Last = &x.count, x.seq()
-		i.Endpoint = Endpoint{Local: netip.AddrPortFrom(i.Dst, i.DstPort), Remote: *s.source.Load(), Encap: i.Encap}
+		i.Endpoint = Endpoint{Local: d.at.Remote, Remote: *s.source.Load(), Encap: i.Encap}
 	}
 	if t != nil {
 		i.Bytes, i.Packets, i.LastUsed = t.bytes, t.packets, s.db.instant(t.last)

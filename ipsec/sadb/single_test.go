@@ -123,11 +123,11 @@ func TestSingleAddAndFind(t *testing.T) {
 			t.Errorf("%v deleted: %v", id, err)
 		}
 	}
-	gone, err := db.DeleteSA(start, s.sa.Load().ID())
+	gone, err := db.DeleteSA(start, s.id())
 	if err != nil || gone.Packets != 1 || !gone.Key.Equal(secret.New([]byte(gcmKey))) {
 		t.Errorf("deleted: %+v, %v", gone, err)
 	}
-	if !bytes.Equal(s.sa.Load().Key.Bytes(), make([]byte, len(gcmKey))) {
+	if !bytes.Equal(s.sa.Load().key.Bytes(), make([]byte, len(gcmKey))) {
 		t.Error("the key was not wiped")
 	}
 	if err := opens(db, start, packet(t, 0x1000, 2), peer, local); err != ErrUnknown {
@@ -161,7 +161,7 @@ func TestSPIPerDestination(t *testing.T) {
 	if err := db.AddSA(start, outSA(0x1000)); !errors.Is(err, ErrExists) {
 		t.Errorf("added twice: %v", err)
 	}
-	if x, err := db.DeleteSA(start, b.sa.Load().ID()); err != nil || x.Dst != peer.Addr() {
+	if x, err := db.DeleteSA(start, b.id()); err != nil || x.Dst != peer.Addr() {
 		t.Errorf("deleted %v: %v", x.Dst, err)
 	}
 	if x, ok := db.LookupSA(SAID{ProtoESP, 0x1000, netip.Addr{}}); !ok || x != a {
@@ -335,8 +335,8 @@ func TestUpdateSA(t *testing.T) {
 	if _, err := seals(s, start, 3); err != nil {
 		t.Fatal(err)
 	}
-	id, to := s.sa.Load().ID(), netip.MustParseAddr("198.51.100.77")
-	e := s.sa.Load().place()
+	id, to := s.id(), netip.MustParseAddr("198.51.100.77")
+	e := s.spot()
 	e.Dst, e.DstPort = to, 7
 	if err := db.UpdateSA(start, id, Change{Endpoint: &e, Limits: &Limits{HardPackets: 5}}); err != nil {
 		t.Fatal(err)
@@ -361,7 +361,7 @@ func TestUpdateSA(t *testing.T) {
 		t.Error(err)
 	}
 	x := addSA(t, db, outSA(0x4001))
-	if err := db.UpdateSA(start, x.sa.Load().ID(), Change{Endpoint: &bad}); err == nil {
+	if err := db.UpdateSA(start, x.id(), Change{Endpoint: &bad}); err == nil {
 		t.Error("moved to another family")
 	}
 	n := notices(db)
@@ -522,7 +522,7 @@ func TestT084Single(t *testing.T) {
 	if x.seq() != 3 || s.asSender() != x {
 		t.Error("another counter")
 	}
-	if err := db.UpdateSA(start, s.sa.Load().ID(), Change{Limits: &Limits{}}); err != ErrUnknown {
+	if err := db.UpdateSA(start, s.id(), Change{Limits: &Limits{}}); err != ErrUnknown {
 		t.Errorf("brought back: %v", err)
 	}
 }
@@ -574,4 +574,12 @@ func TestT081Single(t *testing.T) {
 	if db.Receiver(ProtoAH, 0x1000, local.Addr()) != nil || db.Receiver(ProtoESP, 0x1000, thief.Addr()) != nil || db.Receiver(ProtoESP, 0x1000, netip.Addr{}) != nil {
 		t.Error("found for another protocol or destination")
 	}
+}
+
+// id and spot are an SA's name and place, as its owner knows them.
+func (s *Single) id() SAID { return SAID{s.proto, s.spi, s.sa.Load().at.Remote.Addr()} }
+
+func (s *Single) spot() SAEndpoint {
+	sa := s.whole(s.sa.Load())
+	return sa.place()
 }
