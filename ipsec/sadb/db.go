@@ -73,7 +73,7 @@ type DB struct {
 	larval   map[uint32]*larval // by slot
 	bundles  map[uint32]*bundle
 	policies map[PolicyID]*policy
-	paths    map[netip.AddrPort]*path
+	paths    index[netip.AddrPort, *path]
 	live     int
 	reqid    uint32
 	policyID PolicyID
@@ -81,7 +81,7 @@ type DB struct {
 	queueOut []retiredSPI
 	timers   timers
 	serial   uint64                   // of the last single SA or policy
-	remotes  map[remoteKey]*Single    // outbound single SAs in UDP, by where they send
+	remotes  map[uint64]*Single       // outbound single SAs in UDP, by the hash of whose they are and where they send
 	still    map[uint64]bool          // owners whose SAs do not follow
 	entries  index[entryKey, *policy] // SPDEntries by their selectors
 	traps    map[trapKey]*trap        // unanswered Acquires of SPDEntries
@@ -123,13 +123,13 @@ func New(now time.Time, c Config) (*DB, error) {
 	db := &DB{
 		base: now, rand: &lockedReader{r: c.Rand}, mtu: c.MTU, maxSlots: 1 << c.SlotBits, perDst: c.SPIPerDestination,
 		out: map[uint32]*Sender{}, larval: map[uint32]*larval{}, bundles: map[uint32]*bundle{}, policies: map[PolicyID]*policy{},
-		paths: map[netip.AddrPort]*path{}, retired: map[uint32]struct{}{}, remotes: map[remoteKey]*Single{}, still: map[uint64]bool{},
+		paths: index[netip.AddrPort, *path]{}, retired: map[uint32]struct{}{}, remotes: map[uint64]*Single{}, still: map[uint64]bool{},
 		entries: index[entryKey, *policy]{}, traps: map[trapKey]*trap{}, seed: maphash.MakeSeed(),
 		unlimited: boundsOf(0, Limits{}),
 	}
 	db.slots.Store(newSlots(1 << min(c.SlotBits, firstSlotBits)))
 	for i := range db.sad {
-		db.sad[i].sas, db.sets[i].sets = map[saKey]*Single{}, map[setKey]*set{}
+		db.sad[i].sas, db.sets[i].sets = map[saKey]*Single{}, index[setKey, *set]{}
 	}
 	db.spd.Store(newRoot())
 	return db, nil

@@ -223,7 +223,8 @@ func (p *policy) key() entryKey {
 	return entryKey{p.entry.dir, p.parts.local[0], p.parts.remote[0]}
 }
 
-func (p *policy) same() **policy { return &p.entry.other }
+func (p *policy) indexed() entryKey { return p.key() }
+func (p *policy) same() **policy    { return &p.entry.other }
 
 func (p *policy) spdInfo(db *DB) SPDInfo {
 	e, k := p.entry, p.key()

@@ -7,7 +7,10 @@
 
 package sadb
 
-import "net/netip"
+import (
+	"iter"
+	"net/netip"
+)
 
 // remoteKey is an owner's destination.
 type remoteKey struct {
@@ -33,13 +36,28 @@ func (db *DB) linkRemote(s *Single) {
 	if !ep.UDP() {
 		return
 	}
-	k := s.remote()
-	s.before, s.behind = nil, db.remotes[k]
+	h := db.hashOf(s.remote())
+	s.before, s.behind = nil, db.remotes[h]
 	if s.behind != nil {
 		s.behind.before = s
 	}
 	s.listed = true
-	db.remotes[k] = s
+	db.remotes[h] = s
+}
+
+func (db *DB) hashOf(k remoteKey) uint64 { return hashOfEnd(db.seed, k.owner, k.to) }
+
+// sendingTo are the SAs that are listed under a key; the one that was given last may be taken out meanwhile. Under db.mu.
+func (db *DB) sendingTo(k remoteKey) iter.Seq[*Single] {
+	return func(yield func(*Single) bool) {
+		for x := db.remotes[db.hashOf(k)]; x != nil; {
+			next := x.behind
+			if x.remote() == k && !yield(x) {
+				return
+			}
+			x = next
+		}
+	}
 }
 
 // remote is under what an SA in UDP is listed in db.remotes, as long as it stands there. Under db.mu.
@@ -49,16 +67,16 @@ func (db *DB) unlinkRemote(s *Single) {
 	if !s.listed {
 		return
 	}
-	k := s.remote()
+	h := db.hashOf(s.remote())
 	if s.behind != nil {
 		s.behind.before = s.before
 	}
 	if s.before != nil {
 		s.before.behind = s.behind
 	} else if s.behind != nil {
-		db.remotes[k] = s.behind
+		db.remotes[h] = s.behind
 	} else {
-		delete(db.remotes, k)
+		delete(db.remotes, h)
 	}
 	s.listed, s.before, s.behind = false, nil, nil
 }
@@ -132,12 +150,10 @@ func (db *DB) follow(s *Single, n *Notice) bool {
 		return false
 	}
 	if !still {
-		for x := db.remotes[remoteKey{owner, from}]; x != nil; {
-			next := x.behind
+		for x := range db.sendingTo(remoteKey{owner, from}) {
 			if x.peer() == peer {
 				db.redirect(x, to)
 			}
-			x = next
 		}
 	}
 	i := s.Info()
@@ -152,7 +168,7 @@ func (s *Single) peer() netip.AddrPort { return s.sa.Load().at.Remote }
 // another reports whether the owner's SAs for a peer other than that one send to an address. One peer can write another's address as
 // its source; where somebody is already nobody else moves to. Under db.mu.
 func (db *DB) another(owner uint64, to, peer netip.AddrPort) bool {
-	for x := db.remotes[remoteKey{owner, to}]; x != nil; x = x.behind {
+	for x := range db.sendingTo(remoteKey{owner, to}) {
 		if x.peer() != peer {
 			return true
 		}

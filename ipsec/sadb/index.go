@@ -6,12 +6,15 @@
 
 package sadb
 
-import "hash/maphash"
+import (
+	"hash/maphash"
+	"net/netip"
+)
 
 // chained is a pointer to what has a key and is linked to the next with the same hash.
 type chained[K comparable, P any] interface {
 	comparable
-	key() K
+	indexed() K
 	same() *P
 }
 
@@ -22,7 +25,7 @@ type index[K comparable, P chained[K, P]] map[uint64]P
 func (x index[K, P]) find(h uint64, k K) P {
 	var none P
 	p := x[h]
-	for p != none && p.key() != k {
+	for p != none && p.indexed() != k {
 		p = *p.same()
 	}
 	return p
@@ -54,3 +57,13 @@ func (x index[K, P]) drop(h uint64, p P) {
 
 // hashOf is the hash of a key without pointers.
 func hashOf[K comparable](seed maphash.Seed, k K) uint64 { return maphash.Comparable(seed, k) }
+
+// hashOfEnd is that of an owner's address and port; netip's have a pointer.
+func hashOfEnd(seed maphash.Seed, owner uint64, a netip.AddrPort) uint64 {
+	type end struct {
+		IP
+		owner uint64
+		port  uint16
+	}
+	return hashOf(seed, end{ipOf(a.Addr()), owner, a.Port()})
+}

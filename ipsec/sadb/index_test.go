@@ -15,7 +15,7 @@ type thing struct {
 	other *thing
 }
 
-func (t *thing) key() int      { return t.name }
+func (t *thing) indexed() int  { return t.name }
 func (t *thing) same() **thing { return &t.other }
 func hashOfThing(k int) uint64 { return uint64(k % 3) }
 

@@ -36,7 +36,11 @@ type path struct {
 	lowered *atomic.Int32
 	refs    int32 // under db.mu
 	key     netip.AddrPort
+	other   *path // with the same hash: under db.mu
 }
+
+func (p *path) indexed() netip.AddrPort { return p.key }
+func (p *path) same() **path            { return &p.other }
 
 func pathKey(e Endpoint) netip.AddrPort {
 	if !e.UDP() {
@@ -51,11 +55,12 @@ func (db *DB) placeAt(e Endpoint) place { return place{Endpoint: e, path: db.pat
 // pathTo is the path of an endpoint, shared with others to the same one. Under db.mu.
 func (db *DB) pathTo(e Endpoint) *path {
 	key := pathKey(e)
-	p := db.paths[key]
+	h := hashOfEnd(db.seed, 0, key)
+	p := db.paths.find(h, key)
 	if p == nil {
 		p = &path{first: int32(db.mtu), lowered: &db.lowered, key: key}
 		p.mtu.Store(p.first)
-		db.paths[key] = p
+		db.paths.put(h, p)
 	}
 	p.refs++
 	return p
@@ -72,7 +77,7 @@ func (db *DB) leave(pl *place) {
 	if p.refs--; p.refs > 0 {
 		return
 	}
-	delete(db.paths, p.key)
+	db.paths.drop(hashOfEnd(db.seed, 0, p.key), p)
 	if p.until.Swap(0) != 0 {
 		p.lowered.Add(-1)
 	}
@@ -166,7 +171,7 @@ func (db *DB) PathEvent(now time.Time, remote netip.AddrPort, quoted []byte, mtu
 	if thisHost {
 		lowered := false
 		for _, key := range [2]netip.AddrPort{remote, netip.AddrPortFrom(remote.Addr(), 0)} {
-			if p := db.paths[key]; p != nil && p.lower(at, mtu, mtuAge) {
+			if p := db.paths.find(hashOfEnd(db.seed, 0, key), key); p != nil && p.lower(at, mtu, mtuAge) {
 				lowered = true
 			}
 		}

@@ -25,19 +25,27 @@ func keyOf(proto uint8, src, dst netip.Addr, reqid uint32) setKey {
 
 // set is the SAs of a key, or what templates wait for.
 type set struct {
-	key  setKey
-	refs int // SAs and templates: under db.mu
-
-	mu     sync.Mutex // protects the list
+	key    setKey                         // immutable
+	best   [Tunnel]atomic.Pointer[Single] // by mode, from Transport on
+	mu     sync.Mutex                     // protects newest and n
+	n      [Tunnel]int32                  // how many may seal in a mode
 	newest *Single
-	n      [Tunnel + 1]int                    // how many may seal in a mode
-	best   [Tunnel + 1]atomic.Pointer[Single] // by mode, AnyMode unused
+	other  *set  // with the same hash: under its shard's lock
+	refs   int32 // SAs and templates: under db.mu
+}
+
+func (st *set) indexed() setKey { return st.key }
+func (st *set) same() **set     { return &st.other }
+
+// of is what a set has for a mode.
+func (st *set) of(m Mode) (best *atomic.Pointer[Single], n *int32) {
+	return &st.best[m-Transport], &st.n[m-Transport]
 }
 
 // setShard is the sets of some keys.
 type setShard struct {
 	mu   sync.RWMutex // protects sets; changed under db.mu too
-	sets map[setKey]*set
+	sets index[setKey, *set]
 }
 
 // fitting is an SA's place in a set. Under the set's lock.
@@ -46,28 +54,29 @@ type fitting struct {
 	older, newer *Single
 }
 
-func (db *DB) setShardOf(k *setKey) *setShard {
-	h := (k.src.Lo ^ k.src.Hi) + 31*(k.dst.Lo^k.dst.Hi) + uint64(k.reqid)*0x85ebca6b
-	return &db.sets[h*0x9e3779b97f4a7c15>>58]
+// setShardOf finds the shard of a key, and the key's hash in it.
+func (db *DB) setShardOf(k setKey) (*setShard, uint64) {
+	h := hashOf(db.seed, k)
+	return &db.sets[h%shards], h
 }
 
 // findSet finds a set; nil: nobody stands in it.
 func (db *DB) findSet(k setKey) *set {
-	sh := db.setShardOf(&k)
+	sh, h := db.setShardOf(k)
 	sh.mu.RLock()
 	defer sh.mu.RUnlock()
-	return sh.sets[k]
+	return sh.sets.find(h, k)
 }
 
 // joinSet finds or makes a set and counts a reference. Under db.mu.
 func (db *DB) joinSet(k setKey) *set {
-	sh := db.setShardOf(&k)
+	sh, h := db.setShardOf(k)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	st := sh.sets[k]
+	st := sh.sets.find(h, k)
 	if st == nil {
 		st = &set{key: k}
-		sh.sets[k] = st
+		sh.sets.put(h, st)
 	}
 	st.refs++
 	return st
@@ -77,10 +86,10 @@ func (db *DB) leaveSet(st *set) {
 	if st.refs--; st.refs > 0 {
 		return
 	}
-	sh := db.setShardOf(&st.key)
+	sh, h := db.setShardOf(st.key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	delete(sh.sets, st.key)
+	sh.sets.drop(h, st)
 }
 
 // place puts an SA into its sets, and among those that follow its peer. Under db.mu.
@@ -130,9 +139,10 @@ func (st *set) add(s *Single, at int) {
 		if !s.may(m) {
 			continue
 		}
-		st.n[m]++
+		best, n := st.of(m)
+		*n++
 		if newer == nil && !s.softTold.Load() && !s.opens() && !s.ended() { // the newest there is
-			st.best[m].Store(s)
+			best.Store(s)
 		} else {
 			st.choose(at, m)
 		}
@@ -159,7 +169,8 @@ func (st *set) remove(s *Single, at int) {
 		if !s.may(m) {
 			continue
 		}
-		if st.n[m]--; st.best[m].Load() == s {
+		best, n := st.of(m)
+		if *n--; best.Load() == s {
 			st.choose(at, m)
 		}
 	}
@@ -181,7 +192,7 @@ func (c *core) ended() bool { return c.state.Load()&(stateDead|stateOutClosed) !
 // search finds the newest SA of a mode, a dying one only if there is no other, of those that fit. An SA that opens is none
 // of them. Under st.mu.
 func (st *set) search(at int, m Mode, w whose) (best *Single) {
-	if st.n[m] == 0 {
+	if _, n := st.of(m); *n == 0 {
 		return nil
 	}
 	for s := st.newest; s != nil; s = s.fits[at].older {
@@ -220,19 +231,21 @@ func (w whose) fits(c *core) bool {
 
 // choose finds the best of a mode again.
 func (st *set) choose(at int, m Mode) {
-	if best := st.search(at, m, whose{}); st.best[m].Load() != best {
-		st.best[m].Store(best)
+	best, _ := st.of(m)
+	if s := st.search(at, m, whose{}); best.Load() != s {
+		best.Store(s)
 	}
 }
 
 // pick is the SA that seals in mode m now; nil: there is none. It allocates nothing.
 func (st *set) pick(m Mode) *Single {
-	s := st.best[m].Load()
+	best, _ := st.of(m)
+	s := best.Load()
 	if s == nil || !s.ended() {
 		return s
 	}
 	st.again()
-	return st.best[m].Load()
+	return best.Load()
 }
 
 // chooseAgain has the sets of an SA that has changed choose. Under db.mu.
