@@ -59,7 +59,7 @@ type DB struct {
 
 	maxSlots int
 	perDst   bool
-	sad      [shards]shard    // single SAs
+	sad      sad              // single SAs
 	sets     [shards]setShard // of single SAs
 	singles  atomic.Int64     // how many there are, reservations too
 	pairs    atomic.Int64     // how many there are: live, for who has no lock
@@ -128,9 +128,13 @@ func New(now time.Time, c Config) (*DB, error) {
 		unlimited: boundsOf(0, Limits{}),
 	}
 	db.slots.Store(newSlots(1 << min(c.SlotBits, firstSlotBits)))
-	for i := range db.sad {
-		db.sad[i].sas, db.sets[i].sets = map[saKey]*Single{}, index[setKey, *set]{}
+	for i := range db.sets {
+		db.sets[i].sets = index[setKey, *set]{}
 	}
+	for i := range db.sad.factors {
+		db.sad.factors[i] = factor(maphash.MakeSeed())
+	}
+	db.sad.init(func(s *Single) uint64 { return db.sad.hashOf(s.key()) })
 	db.spd.Store(newRoot())
 	return db, nil
 }

@@ -1,15 +1,13 @@
 // Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
 
 // The rules of single addresses: what a gateway has one of for every client. They are in a hash table, so that one client more costs
-// the same among a hundred thousand; a table of prefixes would copy the neighbours. Readers take no lock: a packet's look-up
-// is loads alone, which a processor does for many packets at once (see Warm). Addresses in packets are anybody's, those in the
+// the same among a hundred thousand; a table of prefixes would copy the neighbours. Addresses in packets are anybody's, those in the
 // table the operator's or leased by him.
 
 package sadb
 
 import (
 	"hash/maphash"
-	"sync"
 	"sync/atomic"
 )
 
@@ -20,7 +18,7 @@ type hostKey struct {
 	class class
 }
 
-// host is the rules of an address. It is put into the table once and never again after it was taken out.
+// host is the rules of an address.
 type host struct {
 	key  hostKey
 	leaf atomic.Pointer[leaf]
@@ -28,44 +26,35 @@ type host struct {
 	near *bundle // whose road it is in; nil: in none. Immutable while it can be found
 }
 
-const (
-	firstHosts = 64
-	// spare is how many chains there are for an address, so that most chains have one: each further one is another piece of memory.
-	spare = 2
-)
+func (x *host) link() *atomic.Pointer[host] { return &x.next }
 
-// hosts is a table of chains. Changes are under db.mu and mu.
+// hosts is the table of them.
 type hosts struct {
-	epoch   atomic.Uint32 // odd while the table grows
-	buckets atomic.Pointer[[]atomic.Pointer[host]]
-	factors [5]uint64  // of the hash; immutable
-	mu      sync.Mutex // held while the table grows
-	n       int
+	table[host, *host]
+	factors [5]uint64 // of the hash; immutable
 }
 
 func newHosts() *hosts {
 	h := &hosts{}
-	seed := maphash.MakeSeed()
 	for i := range h.factors {
-		h.factors[i] = maphash.Bytes(seed, []byte{byte(i)})
+		h.factors[i] = factor(maphash.MakeSeed())
 	}
-	b := make([]atomic.Pointer[host], firstHosts)
-	h.buckets.Store(&b)
+	h.init(func(x *host) uint64 { return h.hashOf(&x.key) })
 	return h
 }
 
-// hash spreads keys. A peer may have a say in the addresses of policies, by the selectors that he proposes: the upper half of a sum of
-// products with numbers that nobody knows is alike for two addresses of his choice no more often than by chance.
-func (h *hosts) hash(k *hostKey) uint64 {
+// factor is a number that nobody knows.
+func factor(seed maphash.Seed) uint64 { return maphash.Bytes(seed, nil) }
+
+// hashOf spreads keys. A peer may have a say in the addresses of policies, by the selectors that he proposes: the upper half of a sum
+// of products with numbers that nobody knows is alike for two addresses of his choice no more often than by chance.
+func (h *hosts) hashOf(k *hostKey) uint64 {
 	const low = 1<<32 - 1
 	f := &h.factors
 	return (k.addr.Lo&low*f[0] + k.addr.Lo>>32*f[1] + k.addr.Hi&low*f[2] + k.addr.Hi>>32*f[3] + uint64(k.class)*f[4]) >> 32
 }
 
-func (h *hosts) bucket(k *hostKey) *atomic.Pointer[host] {
-	b := *h.buckets.Load()
-	return &b[h.hash(k)&uint64(len(b)-1)]
-}
+func (h *hosts) bucket(k *hostKey) *atomic.Pointer[host] { return h.chain(h.hashOf(k)) }
 
 // find follows the chain of a key.
 func (h *hosts) find(k *hostKey) *host {
@@ -76,12 +65,11 @@ func (h *hosts) find(k *hostKey) *host {
 	return x
 }
 
-// at is the rules of an address; nil: it has none. While the table grows a chain may seem to end too soon: then the answer
-// waits until it has grown.
+// at is the rules of an address; nil: it has none.
 func (h *hosts) at(k hostKey) *leaf {
 	epoch := h.epoch.Load()
 	x := h.find(&k)
-	if x == nil && (epoch&1 != 0 || h.epoch.Load() != epoch) {
+	if x == nil && h.grew(epoch) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		x = h.find(&k)
@@ -105,47 +93,8 @@ func (h *hosts) set(k hostKey, l *leaf, fresh *host) {
 		if fresh == nil {
 			fresh = &host{}
 		}
-		h.insert(fresh, k, l)
+		fresh.key = k
+		fresh.leaf.Store(l)
+		h.insert(fresh)
 	}
-}
-
-func (h *hosts) insert(x *host, k hostKey, l *leaf) {
-	if h.n++; spare*h.n > len(*h.buckets.Load()) {
-		h.grow()
-	}
-	x.key = k
-	x.leaf.Store(l)
-	b := h.bucket(&k)
-	x.next.Store(b.Load())
-	b.Store(x)
-}
-
-// remove takes an address out; a reader that stands on it goes on to what was behind it.
-func (h *hosts) remove(x *host) {
-	h.n--
-	at := h.bucket(&x.key)
-	for at.Load() != x {
-		at = &at.Load().next
-	}
-	at.Store(x.next.Load())
-}
-
-// grow doubles the table. Its addresses change chains one by one, never in a circle.
-func (h *hosts) grow() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.epoch.Add(1)
-	old := *h.buckets.Load()
-	b := make([]atomic.Pointer[host], 2*len(old))
-	for i := range old {
-		for x := old[i].Load(); x != nil; {
-			next := x.next.Load()
-			to := &b[h.hash(&x.key)&uint64(len(b)-1)]
-			x.next.Store(to.Load())
-			to.Store(x)
-			x = next
-		}
-	}
-	h.buckets.Store(&b)
-	h.epoch.Add(1)
 }

@@ -211,12 +211,10 @@ func (s *Sender) quoted(seq uint32, remote netip.AddrPort) *path {
 
 // quotedSingle is the path of a single SA that has sent what is quoted. It may have been moved: its destination is looked at in quoted.
 func (db *DB) quotedSingle(k saKey, seq uint32, remote netip.AddrPort) *path {
-	sh := db.shardOf(k)
-	sh.mu.RLock()
-	defer sh.mu.RUnlock()
-	for s := sh.sas[k]; s != nil; s = s.nextKey {
+	t := &db.sad // while it grows the SA may not be found: the router will say it again
+	for s := t.chain(t.hashOf(k)).Load(); s != nil; s = s.next.Load() {
 		x := s.sender.Load()
-		if x == nil {
+		if x == nil || s.key() != k {
 			continue
 		}
 		if p := x.quoted(seq, remote); p != nil {

@@ -48,7 +48,7 @@ func (db *DB) ReserveSA(now time.Time, r Reservation) (uint32, error) {
 		Endpoint
 	}
 	s.say(&first.said, &first.Endpoint, &sa)
-	db.link(s)
+	db.sad.insert(s)
 	db.timers.start(&s.timer, at+acquireLife, (*reservation)(s))
 	return sa.SPI, nil
 }

@@ -1,74 +1,56 @@
 // Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
 
-// Where single SAs are found: RFC 4301, Section 4.1. Their SPIs were chosen by peers and clients, so they are keys of maps, in
-// shards with a lock each: a listing of 100,000 holds up a packet for the copying of one shard. SPIs in packets are anybody's.
+// Where single SAs are found: RFC 4301, Section 4.1. Their SPIs were chosen by peers and clients, so they are keys of a hash table. SPIs
+// in packets are anybody's.
 
 package sadb
 
 import (
 	"net/netip"
 	"slices"
-	"sync"
+	"sync/atomic"
 
 	"github.com/natterjack/natterjack/ipsec/esp"
 )
-
-// shards of the maps: enough that sixteen goroutines seldom meet.
-const shards = 64
 
 type saKey struct {
 	spi   uint32
 	proto uint8
 }
 
-// shard is the single SAs of some keys.
-type shard struct {
-	mu  sync.RWMutex // protects the rest, and nextKey of the SAs in it
-	sas map[saKey]*Single
-	_   [24]byte // a shard to a cache line
+// sad is the table of single SAs: by protocol and SPI, whatever their destination.
+type sad struct {
+	table[Single, *Single]
+	factors [2]uint64 // of the hash; immutable
 }
 
-func (db *DB) shardOf(k saKey) *shard {
-	h := k.spi ^ uint32(k.proto)<<24
-	return &db.sad[(h*0x9e3779b1)>>26]
+func (s *Single) link() *atomic.Pointer[Single] { return &s.next }
+
+// hashOf spreads keys as that of hosts does.
+func (t *sad) hashOf(k saKey) uint64 {
+	return (uint64(k.spi)*t.factors[0] + uint64(k.proto)*t.factors[1]) >> 32
 }
 
-// lookupSA finds a single SA; dst that is not valid fits any.
-func (db *DB) lookupSA(k saKey, dst netip.Addr) *Single {
-	sh := db.shardOf(k)
-	sh.mu.RLock()
-	defer sh.mu.RUnlock()
-	s := sh.sas[k]
-	for s != nil && dst.IsValid() && s.sa.Load().at.Remote.Addr() != dst {
-		s = s.nextKey
+// find is the SA of a key and a destination; one that is not valid fits any.
+func (t *sad) find(k saKey, dst netip.Addr) *Single {
+	s := t.chain(t.hashOf(k)).Load()
+	for s != nil && (s.key() != k || dst.IsValid() && s.sa.Load().at.Remote.Addr() != dst) {
+		s = s.next.Load()
 	}
 	return s
 }
 
-// link makes s the SA of its key and destination. Under db.mu.
-func (db *DB) link(s *Single) {
-	sh := db.shardOf(s.key())
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	s.nextKey = sh.sas[s.key()]
-	sh.sas[s.key()] = s
-}
-
-func (db *DB) unlink(s *Single) {
-	sh, k := db.shardOf(s.key()), s.key()
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	if at := sh.sas[k]; at != s {
-		for at.nextKey != s {
-			at = at.nextKey
-		}
-		at.nextKey = s.nextKey
-	} else if s.nextKey != nil {
-		sh.sas[k] = s.nextKey
-	} else {
-		delete(sh.sas, k)
+// lookupSA finds a single SA; dst that is not valid fits any.
+func (db *DB) lookupSA(k saKey, dst netip.Addr) *Single {
+	t := &db.sad
+	epoch := t.epoch.Load()
+	s := t.find(k, dst)
+	if s == nil && t.grew(epoch) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		s = t.find(k, dst)
 	}
-	s.nextKey = nil
+	return s
 }
 
 // taken reports whether a single SA has an SPI that a pair might draw.
@@ -153,9 +135,11 @@ func (db *DB) LookupSA(id SAID) (*Single, bool) {
 // asks each for Info when its turn comes (false: it is gone). With managed the halves of IKE's pairs are among them.
 func (db *DB) SAs(proto uint8, managed bool) []SARef {
 	list := make([]SARef, 0, db.singles.Load())
-	for i := range db.sad {
-		list = db.sad[i].collect(list, proto)
-	}
+	db.sad.each(func(s *Single) {
+		if proto == 0 || proto == s.proto {
+			list = append(list, SARef{single: s})
+		}
+	})
 	slices.SortFunc(list, func(a, b SARef) int { return int(a.single.serial) - int(b.single.serial) })
 	if !managed {
 		return list
@@ -164,19 +148,6 @@ func (db *DB) SAs(proto uint8, managed bool) []SARef {
 	for i := range t.pairs {
 		if p := t.pairs[i].Load(); p != nil && (proto == 0 || proto == p.proto) {
 			list = append(list, SARef{pair: p}, SARef{pair: p, out: true})
-		}
-	}
-	return list
-}
-
-func (sh *shard) collect(list []SARef, proto uint8) []SARef {
-	sh.mu.RLock()
-	defer sh.mu.RUnlock()
-	for _, s := range sh.sas {
-		for ; s != nil; s = s.nextKey {
-			if proto == 0 || proto == s.proto {
-				list = append(list, SARef{single: s})
-			}
 		}
 	}
 	return list

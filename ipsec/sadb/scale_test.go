@@ -156,9 +156,9 @@ func TestHostsSpread(t *testing.T) {
 		h.set(hostKey{addr: IP{Hi: i, Lo: 1 ^ i*0xff51afd7ed558ccd}, v6: true, class: classChild}, &leaf{}, nil)
 	}
 	longest := 0
-	for i := range *h.buckets.Load() {
+	for i := range *h.chains.Load() {
 		k := 0
-		for x := (*h.buckets.Load())[i].Load(); x != nil; x = x.next.Load() {
+		for x := (*h.chains.Load())[i].Load(); x != nil; x = x.next.Load() {
 			k++
 		}
 		longest = max(longest, k)

@@ -42,6 +42,9 @@ func (st *set) of(m Mode) (best *atomic.Pointer[Single], n *int32) {
 	return &st.best[m-Transport], &st.n[m-Transport]
 }
 
+// shards of the sets: enough that sixteen goroutines seldom meet.
+const shards = 64
+
 // setShard is the sets of some keys.
 type setShard struct {
 	mu   sync.RWMutex // protects sets; changed under db.mu too

@@ -19,9 +19,9 @@ import (
 type Single struct {
 	// What a packet touches comes first.
 	spi      uint32
-	drawn    bool    // the SPI was this host's choice: it goes into quarantine
-	listed   bool    // in db.remotes: under db.mu
-	nextKey  *Single // under its shard's lock
+	drawn    bool                   // the SPI was this host's choice: it goes into quarantine
+	listed   bool                   // in db.remotes: under db.mu
+	next     atomic.Pointer[Single] // in db.sad
 	sender   atomic.Pointer[Sender]
 	receiver atomic.Pointer[Receiver]
 	source   atomic.Pointer[netip.AddrPort] // where what it opens is expected from
@@ -70,7 +70,7 @@ func (db *DB) AddSA(now time.Time, sa SA) error {
 	}
 	s := db.newSingle(db.Clock(now), &sa)
 	s.say(&s.first, &s.home.Endpoint, &sa)
-	db.link(s)
+	db.sad.insert(s)
 	db.mature(s, &sa, db.Clock(now))
 	return nil
 }
@@ -295,7 +295,7 @@ func (db *DB) removeSingle(s *Single, at int64) SAInfo {
 	larval := s.state.Load()&stateLarval != 0
 	s.closeState(stateOutClosed | stateInClosed)
 	db.timers.stop(&s.timer)
-	db.unlink(s)
+	db.sad.remove(s)
 	if !larval {
 		db.displace(s)
 		db.leave(s.endpoint.Load())

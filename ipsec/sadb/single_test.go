@@ -140,8 +140,9 @@ func TestSingleAddAndFind(t *testing.T) {
 func empty(t *testing.T, db *DB) {
 	t.Helper()
 	n := 0
-	for i := range db.sad {
-		n += len(db.sad[i].sas) + len(db.sets[i].sets)
+	db.sad.each(func(*Single) { n++ })
+	for i := range db.sets {
+		n += len(db.sets[i].sets)
 	}
 	if n != 0 || db.singles.Load() != 0 || len(db.remotes) != 0 || len(db.paths) != 0 || len(db.timers) != 0 || len(db.traps) != 0 || db.queue.members != 0 {
 		t.Errorf("left: %d in maps, %d SAs, %d remotes, %d paths, %d timers, %d traps, %d notifiers", n, db.singles.Load(), len(db.remotes), len(db.paths),
