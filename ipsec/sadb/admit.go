@@ -37,11 +37,22 @@ func (db *DB) CheckIn(now int64, f *Flow, layers []Layer) Verdict {
 		}
 		p.entry.use(now)
 		if p.admits(layers) {
+			p.letIn(layers)
 			return Accepted
 		}
 		return Rejected
 	}
 	return NoEntry
+}
+
+// letIn notes at the outermost SA which policy Warm shall read for what comes by it next.
+func (p *policy) letIn(layers []Layer) {
+	if len(layers) == 0 || layers[0].SA == nil {
+		return
+	}
+	if s := layers[0].SA.single; s != nil && s.met.Load() != p {
+		s.met.Store(p)
+	}
 }
 
 // admits reports whether a packet that came by layers is as the policy wants it.

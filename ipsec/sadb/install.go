@@ -63,7 +63,7 @@ func (db *DB) pair(at int64, c *Child, b *bundle) (*Pair, error) {
 	}
 	p.core.db, p.core.pair, p.proto, p.mode, p.suite, p.added = db, p, c.Proto, c.Mode, c.Suite, at
 	p.bounds, p.CopyDF, p.CopyECN, p.DSCP = boundsOf(at, c.Limits), c.CopyDF, c.CopyECN, c.DSCP
-	p.lim = &p.bounds
+	p.lim, p.timer = &p.bounds, &p.clock
 	p.note.who = &p.core
 	p.Sender.core, p.Receiver.core, p.Sender.spi, p.Receiver.spi = &p.core, &p.core, c.SPIOut, c.SPIIn
 	p.sequenced()
@@ -209,7 +209,7 @@ func (db *DB) Remove(now time.Time, spiIn uint32, onlyOut bool) Usage {
 	}
 	p.closeState(stateInClosed)
 	db.slots.Load().at(spiIn).Store(nil)
-	db.timers.stop(&p.timer)
+	db.timers.stop(p.timer)
 	db.retire(spiIn, at)
 	db.live--
 	db.pairs.Store(int64(db.live))

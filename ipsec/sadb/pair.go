@@ -52,7 +52,7 @@ type core struct {
 	suite suite.ESP
 	added int64
 	note  notifier
-	timer timer // under db.mu
+	timer *timer // under db.mu; nil: a single SA that never waited for anything
 }
 
 // bounds are Limits by the clock of the DB; what is not limited is the largest number.
@@ -188,6 +188,7 @@ type Pair struct {
 	several *several // selectors, if a side has more than one
 	Receiver
 	local, remote [1]span // unless there are several
+	clock         timer   // where core.timer points to
 }
 
 // several is selectors of which a side has more than one.

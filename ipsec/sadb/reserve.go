@@ -49,7 +49,8 @@ func (db *DB) ReserveSA(now time.Time, r Reservation) (uint32, error) {
 	}
 	s.say(&first.said, &first.Endpoint, &sa)
 	db.sad.insert(s)
-	db.timers.start(&s.timer, at+acquireLife, (*reservation)(s))
+	s.timer = &timer{}
+	db.timers.start(s.timer, at+acquireLife, (*reservation)(s))
 	return sa.SPI, nil
 }
 

@@ -27,6 +27,7 @@ type Single struct {
 	source   atomic.Pointer[netip.AddrPort] // where what it opens is expected from
 	sa       atomic.Pointer[said]           // as its owner knows it; replaced under db.mu
 	tag      atomic.Uint64
+	met      atomic.Pointer[policy] // what let in what came by it last: for Warm, which believes nothing
 	core
 
 	half   sync.Mutex // protects making a half, and the octets of the keys
@@ -178,7 +179,7 @@ func (db *DB) CompleteSA(now time.Time, sa SA) error {
 	was := s.sa.Load()
 	sa.Owner, sa.Reqid, sa.Seq = cmp.Or(sa.Owner, was.owner), cmp.Or(sa.Reqid, was.reqid), cmp.Or(sa.Seq, was.seq)
 	s.say(&s.first, &s.home.Endpoint, &sa)
-	db.timers.stop(&s.timer)
+	db.timers.stop(s.timer)
 	db.mature(s, &sa, db.Clock(now))
 	return nil
 }
@@ -294,7 +295,7 @@ func (db *DB) DeleteSA(now time.Time, id SAID) (SAInfo, error) {
 func (db *DB) removeSingle(s *Single, at int64) SAInfo {
 	larval := s.state.Load()&stateLarval != 0
 	s.closeState(stateOutClosed | stateInClosed)
-	db.timers.stop(&s.timer)
+	db.timers.stop(s.timer)
 	db.sad.remove(s)
 	if !larval {
 		db.displace(s)

@@ -13,7 +13,7 @@ import (
 
 const never = math.MaxInt64
 
-// timer is one entry of the heap. Its owner has it by value.
+// timer is one entry of the heap.
 type timer struct {
 	at    int64
 	index int // in the heap plus one; 0: not in it
@@ -56,7 +56,7 @@ func (h *timers) start(t *timer, at int64, who timed) {
 }
 
 func (h *timers) stop(t *timer) {
-	if t.index > 0 {
+	if t != nil && t.index > 0 {
 		heap.Remove(h, t.index-1)
 	}
 }
@@ -105,7 +105,13 @@ func (c *core) schedule(now int64) {
 			next = min(next, after(used, time.Duration(c.lim.softUse)))
 		}
 	}
-	c.db.timers.start(&c.timer, max(next, now), c)
+	if c.timer == nil {
+		if next == never {
+			return
+		}
+		c.timer = &timer{}
+	}
+	c.db.timers.start(c.timer, max(next, now), c)
 }
 
 // Tick does what time alone brings about: lifetimes, reservations, held packets. Call it at Deadline.

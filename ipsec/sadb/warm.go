@@ -27,12 +27,21 @@ type Warm struct {
 	hosts [MaxWarm]*host
 	pairs [MaxWarm]*Pair
 	sum   uint64 // of what was read: so that it is read
+
+	singles warmSingles
 }
 
 // Sealing is for packets to at most MaxWarm addresses that are going to be sealed.
 func (w *Warm) Sealing(db *DB, list []Remote) {
 	list = list[:min(len(list), MaxWarm)]
-	h := db.spd.Load().hosts
+	root := db.spd.Load()
+	if db.singles.Load() > 0 {
+		w.sum += w.singles.sealing(root, list)
+	}
+	if root.single[classChild] == 0 {
+		return
+	}
+	h := root.hosts
 	for i := range list {
 		w.hosts[i] = h.bucket(&hostKey{addr: list[i].Addr, v6: list[i].V6, class: classChild}).Load()
 	}
@@ -63,6 +72,9 @@ func (w *Warm) Sealing(db *DB, list []Remote) {
 // Opening is for ESP packets with at most MaxWarm SPIs that are going to be opened.
 func (w *Warm) Opening(db *DB, spis []uint32) {
 	spis = spis[:min(len(spis), MaxWarm)]
+	if db.singles.Load() > 0 {
+		w.sum += w.singles.opening(db, spis)
+	}
 	t := db.slots.Load()
 	n := 0
 	for _, spi := range spis {
