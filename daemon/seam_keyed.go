@@ -115,7 +115,7 @@ type keyed struct {
 	conn     *port.Conn // nil: away
 	codec    pfkey.Codec
 	seq      uint32
-	waiting  map[uint32]chan *pfkey.Message
+	waiting  map[uint32]waiter
 	pairs    pairTable[*keyedPair]
 	reqids   map[uint32]int // users
 	reqid    uint32         // the last one drawn
@@ -175,7 +175,7 @@ func (k *keyed) clear() {
 			p.held = nil
 		}
 	}
-	k.waiting, k.pairs = map[uint32]chan *pfkey.Message{}, newPairTable[*keyedPair]()
+	k.waiting, k.pairs = map[uint32]waiter{}, newPairTable[*keyedPair]()
 	clear(k.policies)
 	clear(k.acquires)
 	clear(k.reqids)
@@ -186,16 +186,18 @@ func (k *keyed) clear() {
 	}
 }
 
-// connect dials and registers: for what an engine tells, as a daemon that moves its SAs itself; with flags.
+// connect dials and registers: for what an engine tells, as a daemon that moves its SAs itself, names them as RFC 4301 does and wants to
+// know of policies whether they are in force; with flags.
 func (k *keyed) connect(flags uint32) (*port.Conn, error) {
 	ctx, cancel := context.WithTimeout(k.ctx, keyedLimit)
 	defer cancel()
+	flags |= pfkey.PrivateMoves | pfkey.PrivateIdle | pfkey.PrivateNames | pfkey.PrivateHost
 	conn, err := k.opts.Dial(ctx)
 	if err != nil {
 		return nil, err
 	}
 	for _, kind := range []pfkey.SAType{pfkey.SATypeESP, pfkey.SATypeAH} {
-		m := &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeRegister, SAType: kind}, KMPrivate: conn.Codec().Private(flags | pfkey.PrivateMoves | pfkey.PrivateIdle)}
+		m := &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeRegister, SAType: kind}, KMPrivate: conn.Codec().Private(flags)}
 		if _, err := conn.Request(ctx, m); err != nil {
 			conn.Close()
 			return nil, fmt.Errorf("REGISTER: %w", err)
@@ -224,7 +226,7 @@ func (k *keyed) read(conn *port.Conn) {
 		k.conn = nil
 		gone := k.pairs.in
 		for _, w := range k.waiting {
-			close(w)
+			close(w.answer)
 		}
 		k.clear()
 		k.mu.Unlock()
@@ -268,14 +270,14 @@ func (k *keyed) close() {
 	k.loops.Wait()
 }
 
-// take is one message from the other side.
+// take is one message from the other side. Keys in it are of no use here, whoever it is for, and go at once.
 func (k *keyed) take(m *pfkey.Message) {
+	wipeMessage(m)
 	k.mu.Lock()
-	w := k.waiting[m.Seq]
-	if w != nil && m.PID == uint32(os.Getpid()) {
+	if w, ok := k.waiting[m.Seq]; ok && answers(w.request, m) {
 		delete(k.waiting, m.Seq)
 		k.mu.Unlock()
-		w <- m
+		w.answer <- m
 		return
 	}
 	if m.Type == pfkey.TypeAcquire {
@@ -306,7 +308,7 @@ func (k *keyed) noticeOf(m *pfkey.Message) (unique uint64, n ike.Notice) {
 			return p.unique, ike.Expire{SPIIn: p.spiIn, Hard: m.LifetimeHard != nil}
 		}
 	case pfkey.TypeNewMapping:
-		if p == nil || m.NATDstPort == nil || m.NATSrcPort == nil || netip.AddrPortFrom(m.Src.Addr, *m.NATSrcPort) != p.at.Remote {
+		if p == nil || m.SAType != satype(p.ah) || m.NATDstPort == nil || m.NATSrcPort == nil || netip.AddrPortFrom(m.Src.Addr, *m.NATSrcPort) != p.at.Remote {
 			return 0, nil
 		}
 		to := netip.AddrPortFrom(m.Dst.Addr, *m.NATDstPort)

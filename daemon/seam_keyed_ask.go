@@ -34,12 +34,7 @@ func (k *keyed) Ask(now time.Time, unique uint64, q ike.Question) ike.Answer {
 		return ike.Failed{Err: sadb.ErrUnknown}
 	case ike.Move:
 		if p := k.pair(q.SPIIn); p != nil {
-			a := installed(k.move(p, q.Path))
-			if f, ok := a.(ike.Failed); ok && f.Err == errStays {
-				f.Refusal = ike.RefusalUnsupported
-				return f
-			}
-			return a
+			return moved(k.move(p, q.Path))
 		}
 		return ike.Failed{Err: sadb.ErrUnknown}
 	case ike.Remove:
@@ -110,7 +105,7 @@ func (k *keyed) install(c ike.ChildSA) ike.Answer {
 	if err != nil {
 		k.dropPolicies(p, false) // also where the service has gone meanwhile, and the pair with it
 		k.remove(time.Now(), c.SPIIn, false)
-		return installed(err)
+		return refused(err)
 	}
 	return ike.Installed{}
 }
@@ -389,7 +384,6 @@ func (k *keyed) get(now time.Time, ah bool, spi uint32, from, to netip.AddrPort)
 	if err != nil || a.LifetimeCurrent == nil {
 		return counted{}
 	}
-	wipeMessage(a)
 	c := counted{packets: uint64(a.LifetimeCurrent.Allocations), octets: a.LifetimeCurrent.Bytes}
 	k.mu.Lock()
 	codec := k.codec

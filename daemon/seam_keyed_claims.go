@@ -43,7 +43,7 @@ func (k *keyed) claim(who claimant, list []keyedPolicy) error {
 			continue
 		}
 		if _, err := k.request(m); err != nil {
-			return err
+			return notInForce(x, err)
 		}
 	}
 	return nil
@@ -60,8 +60,9 @@ func (k *keyed) reclaim(who claimant, list []keyedPolicy) error {
 		m := x.message(who)
 		k.mu.Unlock()
 		if mine {
-			_, err := k.request(m)
-			errs = append(errs, err)
+			if _, err := k.request(m); err != nil {
+				errs = append(errs, notInForce(x, err))
+			}
 		}
 	}
 	return errors.Join(errs...)

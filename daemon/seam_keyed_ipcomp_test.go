@@ -69,9 +69,18 @@ func TestKeyedIPComp(t *testing.T) {
 	}
 	moved := append(esp(old, "203.0.113.9"), "108 0x4000 to 192.0.2.1", "108 0x5000 to 203.0.113.9")
 	expect("moved", both, moved...)
-	// The peer of another child has chosen the CPI of an SA that is there.
-	same := put(8, 0, 0xc0000002, 0x4001, 0x5000, func(c *ike.ChildSA) { c.TSRemote = prefix("10.3.0.0/16") })
-	expect("another with its CPI", both+", "+alone, append(append(moved, esp(same, "198.51.100.1")...), "108 0x4001 to 192.0.2.1")...)
+	// The peer of another child has chosen the CPI of an SA that is there: at another address it has it as well, and as an SPI too.
+	other := func(c *ike.ChildSA) { c.TSRemote = prefix("10.3.0.0/16") }
+	elsewhere := put(8, 0, 0x5000, 0x4001, 0x5000, other)
+	expect("another with its CPI", both+", "+both, append(append(moved, esp(elsewhere, "198.51.100.1")...), "108 0x4001 to 192.0.2.1", "108 0x5000 to 198.51.100.1")...)
+	k.RemoveAll(8)
+	same := put(8, 0, 0xc0000002, 0x4001, 0x5000, func(c *ike.ChildSA) {
+		r, _ := k.Ask(time.Now(), 8, ike.Reserve{Local: c.Path.Local.Addr(), Remote: netip.MustParseAddr("203.0.113.9"), Reqid: c.Reqid}).(ike.Reserved)
+		k.Ask(time.Now(), 8, ike.Remove{SPIIn: c.SPIIn})
+		c.SPIIn, c.Path = r.SPI, keyedPath("203.0.113.9:4500")
+		other(c)
+	})
+	expect("another with its CPI at its address", both+", "+alone, append(append(moved, esp(same, "203.0.113.9")...), "108 0x4001 to 192.0.2.1")...)
 	k.RemoveAll(8)
 	fresh := put(7, old.Reqid, 0xc0000003, 0x4002, 0x5002, func(c *ike.ChildSA) {
 		c.Standby, c.Replaces, c.Path = true, old.SPIIn, keyedPath("203.0.113.9:31000")

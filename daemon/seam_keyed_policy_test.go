@@ -11,10 +11,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/natterjack/natterjack/ike"
+	"github.com/natterjack/natterjack/ipsec/keysock"
 	"github.com/natterjack/natterjack/ipsec/sadb"
 	port "github.com/natterjack/natterjack/port/pfkey"
 	"github.com/natterjack/natterjack/wire/pfkey"
@@ -272,5 +274,35 @@ func TestKeyedICMP(t *testing.T) {
 	}
 	if k.RemoveAll(7); len(s.db.SPDList()) != 0 {
 		t.Error("policies are left")
+	}
+}
+
+// TestKeyedHostRefuses: a child whose policy the service's host does not put in force is refused, as it is with the engine in this process,
+// and nothing of it is left; so is a policy of the operator's. What was in force stays.
+func TestKeyedHostRefuses(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pfkey")
+	var refuses atomic.Bool
+	s := serveWith(t, path, keysock.Config{Enforce: func(time.Time, sadb.PolicyID) error {
+		if refuses.Load() {
+			return errors.New("no room")
+		}
+		return nil
+	}})
+	defer s.hub.Close()
+	k, _ := keyedTo(t, path)
+	first := keyedPut(t, k, 7, 0, 0xc0000001, nil)
+	refuses.Store(true)
+	second := keyedChild(t, k, 8, 0, 0xc0000002)
+	second.TSRemote = prefix("10.3.0.0/16")
+	a, ok := k.Ask(time.Now(), 8, ike.Install{Child: second}).(ike.Failed)
+	if !ok || !errors.Is(a.Err, pfkey.ErrnoHost) || !strings.Contains(a.Err.Error(), "10.3.0.0/16") {
+		t.Errorf("install: %+v", a)
+	}
+	if err := k.hold(wants(sadb.Discard, "10.4.0.0/16")); !errors.Is(err, pfkey.ErrnoHost) {
+		t.Errorf("a shunt: %v", err)
+	}
+	has := []string{fmt.Sprintf("protect 10.2.0.0 reqid %d to 198.51.100.1", first.Reqid)}
+	if sas, policies := s.counts(); sas != 2 || policies != 2 || !slices.Equal(s.outs(), has) || k.children() != 1 {
+		t.Errorf("%d SAs and %d policies, %v, expected the first one's", sas, policies, s.outs())
 	}
 }

@@ -11,8 +11,38 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/natterjack/natterjack/ike"
 	"github.com/natterjack/natterjack/wire/pfkey"
 )
+
+// waiter is a request that has no answer yet. The message is not changed meanwhile.
+type waiter struct {
+	request *pfkey.Message
+	answer  chan *pfkey.Message // capacity 1; closed when the other side is away
+}
+
+// answers reports whether a message is the answer to a request. All clients hear of each other's requests, and in containers all daemons
+// have one PID: an answer is also of the request's type, about its SA or its selectors. An error is told to the requester alone and has
+// nothing but a header.
+func answers(q, a *pfkey.Message) bool {
+	switch {
+	case a.Seq != q.Seq || a.PID != q.PID || a.Type != q.Type || a.SAType != q.SAType:
+		return false
+	case a.Errno != pfkey.OK:
+		return true
+	case q.SA != nil && (a.SA == nil || a.SA.SPI != q.SA.SPI):
+		return false
+	}
+	return sameAddress(q.Src, q.NewSrc, a.Src) && sameAddress(q.Dst, q.NewDst, a.Dst)
+}
+
+// sameAddress reports whether an answer has an address of the request, the old or the new one.
+func sameAddress(old, moved, got *pfkey.Address) bool {
+	if old == nil {
+		return true
+	}
+	return got != nil && (got.Addr == old.Addr || moved != nil && got.Addr == moved.Addr)
+}
 
 // request sends a message and waits for its answer.
 func (k *keyed) request(m *pfkey.Message) (*pfkey.Message, error) {
@@ -24,7 +54,7 @@ func (k *keyed) request(m *pfkey.Message) (*pfkey.Message, error) {
 	}
 	k.seq = max(k.seq+1, 1<<31) // below are the numbers of ACQUIREs, which nothing here must answer by accident
 	m.Seq, m.PID = k.seq, uint32(os.Getpid())
-	w := make(chan *pfkey.Message, 1)
+	w := waiter{request: m, answer: make(chan *pfkey.Message, 1)}
 	k.waiting[m.Seq] = w
 	k.mu.Unlock()
 	ctx, cancel := context.WithTimeout(k.ctx, keyedLimit)
@@ -38,7 +68,7 @@ func (k *keyed) request(m *pfkey.Message) (*pfkey.Message, error) {
 	}
 	if err == nil {
 		select {
-		case a, ok := <-w:
+		case a, ok := <-w.answer:
 			switch {
 			case !ok:
 				return nil, errNoService
@@ -51,9 +81,38 @@ func (k *keyed) request(m *pfkey.Message) (*pfkey.Message, error) {
 		}
 	}
 	k.mu.Lock()
-	delete(k.waiting, m.Seq)
+	delete(k.waiting, m.Seq) // an answer that comes after it is nobody's
 	k.mu.Unlock()
 	return nil, err
+}
+
+// refused is the answer to an Install that failed. A name that is taken is this peer's second choice's next time: the other client of its
+// address has it, and one more try draws another.
+func refused(err error) ike.Answer {
+	f := installed(err).(ike.Failed)
+	if errors.Is(err, pfkey.EEXIST) {
+		f.Refusal = ike.RefusalTemporary
+	}
+	return f
+}
+
+// moved is the answer to a Move. What cannot go where its peer is now (transport mode; another client of that address has the name of its
+// SA) is replaced by what has its own place and name from the start.
+func moved(err error) ike.Answer {
+	a := installed(err)
+	if f, ok := a.(ike.Failed); ok && (errors.Is(err, errStays) || errors.Is(err, pfkey.EEXIST)) {
+		f.Refusal = ike.RefusalUnsupported
+		return f
+	}
+	return a
+}
+
+// notInForce is why a policy could not be had.
+func notInForce(x keyedPolicy, err error) error {
+	if errors.Is(err, pfkey.ErrnoHost) {
+		return fmt.Errorf("the host of the PF_KEY service does not put the policy %s === %s in force, its log says why: %w", x.local, x.remote, err)
+	}
+	return err
 }
 
 // removeLeftLater does it once more: the other side may have heard of the new connection before the end of the old one.

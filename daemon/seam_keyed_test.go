@@ -35,6 +35,11 @@ type service struct {
 
 func serve(t *testing.T, path string) *service {
 	t.Helper()
+	return serveWith(t, path, keysock.Config{})
+}
+
+func serveWith(t *testing.T, path string, c keysock.Config) *service {
+	t.Helper()
 	db, err := sadb.New(time.Now(), sadb.Config{Rand: rand.Reader, SPIPerDestination: true})
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +48,8 @@ func serve(t *testing.T, path string) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &service{db: db, keys: keysock.New(db, keysock.Config{Order: binary.NativeEndian})}
+	c.Order = binary.NativeEndian
+	s := &service{db: db, keys: keysock.New(db, c)}
 	s.hub = port.NewHub(s.keys, slog.New(slog.DiscardHandler))
 	go s.hub.Serve(l)
 	return s
@@ -249,45 +255,6 @@ func TestKeyedCrash(t *testing.T) {
 			t.Fatalf("with the next run: %d SAs and %d policies, expected 1 and 0", sas, policies)
 		}
 		next.close()
-	}
-}
-
-// TestKeyedNames: a peer that chooses the outbound SPI of another at the same address (it stands in the clear in every packet) gets
-// nothing, and the other keeps what it has.
-func TestKeyedNames(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "pfkey")
-	s := serve(t, path)
-	defer s.hub.Close()
-	k, notices := keyedTo(t, path)
-	first := keyedPut(t, k, 7, 0, 0xc0000001, nil)
-	second := keyedChild(t, k, 8, 0, first.SPIOut)
-	second.TSRemote = prefix("10.3.0.0/16")
-	if a, ok := k.Ask(time.Now(), 8, ike.Install{Child: second}).(ike.Failed); !ok || !errors.Is(a.Err, pfkey.EEXIST) {
-		t.Errorf("the second: %+v, expected EEXIST", a)
-	}
-	if sas, policies := s.counts(); sas != 2 || policies != 2 {
-		t.Errorf("%d SAs and %d policies, expected the first one's 2 and 2", sas, policies)
-	}
-	// An SPI of another's SA names nothing of ours.
-	address := func(a string) *pfkey.Address { return addressOf(netip.MustParseAddr(a)) }
-	port := uint16(4500)
-	for _, m := range []*pfkey.Message{
-		{Header: pfkey.Header{Type: pfkey.TypeExpire, SAType: pfkey.SATypeESP}, Src: address("192.0.2.1"), Dst: address("198.51.100.9")},
-		{Header: pfkey.Header{Type: pfkey.TypeExpire, SAType: pfkey.SATypeAH}, Src: address("198.51.100.1"), Dst: address("192.0.2.1")},
-		{Header: pfkey.Header{Type: pfkey.TypeNewMapping, SAType: pfkey.SATypeESP}, Src: address("198.51.100.9"), Dst: address("203.0.113.1"), NATSrcPort: &port, NATDstPort: &port},
-	} {
-		m.SA, m.LifetimeHard = &pfkey.SA{SPI: first.SPIIn}, &pfkey.Lifetime{}
-		k.take(m)
-	}
-	select {
-	case n := <-notices:
-		t.Errorf("a machine was told %+v", n)
-	default:
-	}
-	k.take(&pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeExpire, SAType: pfkey.SATypeESP}, SA: &pfkey.SA{SPI: first.SPIOut},
-		LifetimeHard: &pfkey.Lifetime{}, Src: address("192.0.2.1"), Dst: address("198.51.100.1")})
-	if n := <-notices; n != (told{7, ike.Expire{SPIIn: first.SPIIn, Hard: true}}) {
-		t.Errorf("of the outbound SA: %+v", n)
 	}
 }
 

@@ -85,7 +85,7 @@ func (p *policies) sync() {
 	}
 	for k := range want {
 		if _, ok := p.held[k]; !ok && (again || !p.refused[k]) {
-			p.hold(k)
+			_ = p.hold(k) // which notes it
 		}
 	}
 	for k := range p.refused {
@@ -126,9 +126,27 @@ func (p *policies) wait(at time.Time) {
 	p.at, p.timer = at, time.AfterFunc(time.Until(at), p.later)
 }
 
+// enforce puts an entry of the SPD in force now, whose client is told if the host refuses it, and takes it back then
+// (wire.PrivateHost). Until it does the entry is tried again like any other.
+func (p *policies) enforce(now time.Time, id sadb.PolicyID) error {
+	e, ok := p.o.DB.SPDLookup(id)
+	if !ok || p.o.Host == nil || e.Action == sadb.Bypass { // without which nothing is in the clear that should not be
+		return nil
+	}
+	k, ok := keyPolicy(&e, nil)
+	if _, held := p.held[k]; held || !ok {
+		return nil
+	}
+	err := p.hold(k)
+	if err != nil && p.retry.Before(now) {
+		p.retry = now.Add(holdPause)
+	}
+	return err
+}
+
 // hold puts a policy in force at the host. One that the host refuses is tried again: the SPD has it all the same, and what reaches
 // the engine is judged by it.
-func (p *policies) hold(k host.KeyPolicy) {
+func (p *policies) hold(k host.KeyPolicy) error {
 	p.next++
 	numbered := k
 	numbered.ID = p.next
@@ -136,13 +154,14 @@ func (p *policies) hold(k host.KeyPolicy) {
 	if err == nil {
 		p.held[k] = p.next
 		delete(p.refused, k)
-		return
+		return nil
 	}
 	if !p.refused[k] {
 		p.refused[k] = true
 		p.o.Log.Error("a policy is not in force outside of the engine: its traffic may bypass the tunnel", "local", k.Local.From.String(),
 			"remote", k.Remote.From.String(), "reason", err)
 	}
+	return err
 }
 
 // passOthers keeps the last entries of the SPD, which a client's flush takes with the others.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -16,6 +17,8 @@ import (
 
 	"github.com/natterjack/natterjack/daemon/host"
 	"github.com/natterjack/natterjack/ipsec/sadb"
+	"github.com/natterjack/natterjack/port/pfkey"
+	wire "github.com/natterjack/natterjack/wire/pfkey"
 )
 
 // refusing is a host that takes no policies for a while.
@@ -169,6 +172,68 @@ func TestPolicyTriedAgain(t *testing.T) {
 		pass(time.Hour)
 		if h.asked != 5 || len(p.refused) != 0 {
 			t.Errorf("asked %d times, %d refused", h.asked, len(p.refused))
+		}
+	})
+}
+
+// TestPolicyRefused: a client that wants to know is told at once that the host refuses a policy, also where there are many, and when it has
+// taken it back nothing of it is tried any more.
+func TestPolicyRefused(t *testing.T) {
+	db, err := sadb.New(time.Now(), sadb.Config{Rand: rand.Reader})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &refusing{held: map[uint32]bool{}}
+	s := NewServer(ServerOptions{DB: db, Host: h})
+	defer s.Close()
+	path := filepath.Join(t.TempDir(), "pfkey")
+	if err := s.Listen(path, pfkey.Config{Dialect: wire.FreeBSD}); err != nil {
+		t.Fatal(err)
+	}
+	c, err := pfkey.Dial(t.Context(), path, wire.FreeBSD)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Request(t.Context(), &wire.Message{Header: wire.Header{Type: wire.TypeRegister, SAType: wire.SATypeESP}, KMPrivate: c.Codec().Private(wire.PrivateHost)}); err != nil {
+		t.Fatal(err)
+	}
+	ask := func(kind wire.Type, n int) error {
+		end := func(a [4]byte) *wire.Address {
+			return &wire.Address{Proto: 255, PrefixLen: 32, Sockaddr: wire.Addressed(netip.AddrPortFrom(netip.AddrFrom4(a), 0))}
+		}
+		_, err := c.Request(t.Context(), &wire.Message{Header: wire.Header{Type: kind}, Src: end([4]byte{10, 0, byte(n >> 8), byte(n)}), Dst: end([4]byte{10, 9, 0, 1}),
+			Policy: &wire.Policy{Type: wire.PolicyDiscard, Dir: wire.DirOut}})
+		return err
+	}
+	do := func(f func()) { s.hub.Do(func(time.Time) []wire.Delivery { f(); return nil }) }
+	for n := range atOnce + 2 {
+		if err := ask(wire.TypeSPDUpdate, n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	do(func() {
+		if len(h.held) != atOnce+2 {
+			t.Errorf("%d in force when the answers are there, expected %d", len(h.held), atOnce+2)
+		}
+		h.no = true
+	})
+	for range 2 { // the second time it is asked as well
+		if err := ask(wire.TypeSPDUpdate, 5000); !errors.Is(err, wire.ErrnoHost) {
+			t.Errorf("refused by the host: %v, expected %v", err, wire.ErrnoHost)
+		}
+	}
+	if err := ask(wire.TypeSPDUpdate, 1); err != nil {
+		t.Errorf("in force already: %v", err)
+	}
+	if err := ask(wire.TypeSPDDelete, 5000); err != nil {
+		t.Fatal(err)
+	}
+	do(func() {
+		s.watched.due = true
+		s.watched.sync()
+		if len(s.watched.refused) != 0 || len(h.held) != atOnce+2 {
+			t.Errorf("%d refused, %d in force", len(s.watched.refused), len(h.held))
 		}
 	})
 }

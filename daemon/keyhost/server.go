@@ -5,8 +5,8 @@
 //
 // Clients are privileged: what they say becomes SAs, policies, routes and packet filter rules. Datagrams and inner packets are
 // anybody's and judged by the engine. It guarantees that a policy's traffic is kept out of the clear before the client reads the
-// answer to its request (what the host refuses is said in the log and tried again; kernels have no such answer), and that Close takes
-// back everything that was changed of the host.
+// answer to its request (what the host refuses is said in the log and tried again; kernels have no such answer, and clients that know
+// wire.PrivateHost have one), and that Close takes back everything that was changed of the host.
 package keyhost
 
 import (
@@ -62,7 +62,7 @@ func NewServer(o ServerOptions) *Server {
 		o.Changed = func() {}
 	}
 	s := &Server{opts: o, watched: newPolicies(o)}
-	keys := keysock.New(o.DB, keysock.Config{Order: binary.NativeEndian})
+	keys := keysock.New(o.DB, keysock.Config{Order: binary.NativeEndian, Enforce: s.watched.enforce})
 	s.watched.keys = keys.Notice
 	s.hub = pfkey.NewHub(&turns{Server: keys, s: s}, o.Log)
 	s.watched.later = func() {

@@ -197,6 +197,8 @@ func (s *Server) register(now time.Time, c *client, m *pfkey.Message) error {
 		s.db.SetFollow(c.owner, false)
 	}
 	c.idle = c.idle || flags&pfkey.PrivateIdle != 0
+	c.names = c.names || flags&pfkey.PrivateNames != 0
+	c.strict = c.strict || flags&pfkey.PrivateHost != 0
 	if flags&pfkey.PrivateFresh != 0 {
 		c.fresh = true
 		s.removeLeft(now)

@@ -306,6 +306,26 @@ func TestSPIUniqueness(t *testing.T) {
 			Src: addr("192.0.2.1"), Dst: addr("192.0.2.2"),
 		}
 		w.want(c, comp, want)
+		if d != pfkey.FreeBSD {
+			return
+		}
+		// Who says that names are RFC 4301's has them so, and finds each SA by its own.
+		mine := w.client(d, true)
+		reg := &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeRegister, SAType: pfkey.SATypeESP}}
+		reg.KMPrivate = pfkey.Codec{Dialect: d}.Private(pfkey.PrivateNames)
+		w.want(mine, reg, pfkey.OK)
+		w.want(mine, add(0x1001, "192.0.2.1", "192.0.2.2"), pfkey.EEXIST)
+		w.want(mine, comp, pfkey.OK)
+		for _, dst := range []string{"192.0.2.3", "192.0.2.4"} {
+			w.want(mine, add(0x1001, "192.0.2.1", dst), pfkey.OK)
+		}
+		to4 := about(pfkey.TypeDelete, add(0x1001, "192.0.2.1", "192.0.2.4"))
+		w.want(mine, to4, pfkey.OK)
+		w.want(mine, to4, pfkey.ESRCH)
+		for _, dst := range []string{"192.0.2.2", "192.0.2.3"} {
+			w.want(mine, about(pfkey.TypeGet, add(0x1001, "192.0.2.1", dst)), pfkey.OK)
+		}
+		w.want(c, add(0x1001, "192.0.2.1", "192.0.2.4"), pfkey.EEXIST)
 	})
 }
 

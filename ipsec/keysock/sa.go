@@ -115,9 +115,9 @@ func (s *Server) add(now time.Time, c *client, m *pfkey.Message) error {
 	if err = algorithmsOf(c.codec.Dialect, m, &r.SA); err != nil {
 		return err
 	}
-	if _, exists := s.sas.find(c.codec.Dialect, r.id, r.src); exists {
+	if _, exists := s.sas.find(c, r.id, r.src); exists {
 		s.sweep(r.id.SPI)
-		if _, exists = s.sas.find(c.codec.Dialect, r.id, r.src); exists {
+		if _, exists = s.sas.find(c, r.id, r.src); exists {
 			return pfkey.EEXIST
 		}
 	}
@@ -173,7 +173,7 @@ func (s *Server) named(c *client, m *pfkey.Message) (*entry, error) {
 	if proto == 0 || m.SA == nil {
 		return nil, pfkey.EINVAL
 	}
-	if e, _ := s.sas.find(c.codec.Dialect, sadb.SAID{Proto: proto, SPI: m.SA.SPI, Dst: dst}, src); e != nil {
+	if e, _ := s.sas.find(c, sadb.SAID{Proto: proto, SPI: m.SA.SPI, Dst: dst}, src); e != nil {
 		return e, nil
 	}
 	return s.followed(proto, m.SA.SPI, src, dst)

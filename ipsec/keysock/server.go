@@ -50,6 +50,9 @@ type Config struct {
 	// Order is the byte order of the host; nil: little endian.
 	Order                          binary.ByteOrder
 	Clients, Larval, SAs, Policies int
+	// Enforce puts a policy that is in the SPD in force outside of the engine, for clients that want to know whether it is
+	// (pfkey.PrivateHost); nil: there is no outside.
+	Enforce func(now time.Time, id sadb.PolicyID) error
 }
 
 // Server is a PF_KEY server.
@@ -86,6 +89,8 @@ type client struct {
 	larval     int  // reservations, bounded
 	fresh      bool // said pfkey.PrivateFresh
 	idle       bool // said pfkey.PrivateIdle
+	names      bool // said pfkey.PrivateNames
+	strict     bool // said pfkey.PrivateHost
 	dump       *dump
 }
 

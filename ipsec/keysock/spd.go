@@ -41,6 +41,10 @@ func (s *Server) spdAdd(now time.Time, c *client, m *pfkey.Message) error {
 	if !ok {
 		return pfkey.ENOENT
 	}
+	if c.strict && s.config.Enforce != nil && s.config.Enforce(now, p.id) != nil { // which says why in its log
+		s.sendPolicy(c, m, p, &info, func(o *client) bool { return o != c })
+		return pfkey.ErrnoHost
+	}
 	s.sendPolicy(c, m, p, &info, toAll)
 	return nil
 }

@@ -5,8 +5,10 @@
 package keysock_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -365,4 +367,34 @@ func TestMigrate(t *testing.T) {
 	if err := w.raw(bsd, b); err == nil {
 		t.Error("FreeBSD has no type 24")
 	}
+}
+
+// TestEnforce: who wants to know is told that a policy is not in force outside of the engine, and may take it back; others see it come
+// and go, and have the answer of a kernel to their own.
+func TestEnforce(t *testing.T) {
+	refuse := false
+	w := newWorld(t, keysock.Config{Enforce: func(time.Time, sadb.PolicyID) error {
+		if refuse {
+			return errors.New("no room in the packet filter")
+		}
+		return nil
+	}})
+	c, other := w.client(pfkey.FreeBSD, true), w.client(pfkey.FreeBSD, true)
+	reg := &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeRegister, SAType: pfkey.SATypeESP}}
+	reg.KMPrivate = pfkey.Codec{Dialect: pfkey.FreeBSD}.Private(pfkey.PrivateHost)
+	w.want(c, reg, pfkey.OK)
+	m := protect(pfkey.LevelUnique, 7)
+	w.want(c, m, pfkey.OK)
+	w.take(other)
+	refuse = true
+	m.Type = pfkey.TypeSPDUpdate
+	w.want(c, m, pfkey.ErrnoHost)
+	if got := w.take(other); len(got) != 1 || got[0].Type != pfkey.TypeSPDUpdate || got[0].Errno != pfkey.OK {
+		t.Errorf("others are told %+v", got)
+	}
+	m.Type = pfkey.TypeSPDDelete
+	w.want(c, m, pfkey.OK)
+	w.take(other)
+	m.Type = pfkey.TypeSPDUpdate
+	w.want(other, m, pfkey.OK)
 }

@@ -87,14 +87,16 @@ func (t *saTable) rename(e *entry, src, dst netip.Addr) {
 }
 
 // find is the SA that a client names. exists: an ADD of that name is EEXIST. In FreeBSD an SPI is everybody's, and the addresses
-// must be the SA's; elsewhere its name is destination, SPI and protocol, and the source is not looked at.
-func (t *saTable) find(d pfkey.Dialect, id sadb.SAID, src netip.Addr) (mine *entry, exists bool) {
+// must be the SA's; elsewhere, and for who said pfkey.PrivateNames, its name is destination, SPI and protocol, and the source is not
+// looked at when one is added.
+func (t *saTable) find(c *client, id sadb.SAID, src netip.Addr) (mine *entry, exists bool) {
 	e := t.byID[id]
-	if d != pfkey.FreeBSD {
-		return e, e != nil
+	exists = e != nil
+	if c.codec.Dialect != pfkey.FreeBSD {
+		return e, exists
 	}
 	if e != nil && e.src != src {
 		e = nil
 	}
-	return e, t.bySPI[id.SPI] != nil
+	return e, exists || !c.names && t.bySPI[id.SPI] != nil
 }

@@ -78,10 +78,11 @@ func (s *Server) updateMature(now time.Time, c *client, m *pfkey.Message, r *req
 // updateFreeBSD: the SPI finds the SA, its owner alone may change it, and what the request says of it must be true.
 func (s *Server) updateFreeBSD(now time.Time, c *client, m *pfkey.Message, r *request) error {
 	e := s.sas.byID[r.id]
+	if e == nil && !c.names {
+		e = s.sas.bySPI[r.id.SPI]
+	}
 	if e == nil {
-		if e = s.sas.bySPI[r.id.SPI]; e == nil {
-			return pfkey.EINVAL
-		}
+		return pfkey.EINVAL
 	}
 	if e.owner != c.owner {
 		return pfkey.EINVAL

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/natterjack/natterjack/crypt/secret"
 	"github.com/natterjack/natterjack/port/unixsocket"
 	wire "github.com/natterjack/natterjack/wire/pfkey"
 )
@@ -259,10 +260,15 @@ func (c *Conn) Dump(ctx context.Context, m *wire.Message, each func(*wire.Messag
 	}
 }
 
-// keep keeps a message for Receive.
+// keep keeps a message for Receive, or loses it with the keys that are in it.
 func (c *Conn) keep(m *wire.Message) {
 	if len(c.pending) >= maxPending {
 		c.lost++
+		for _, key := range []*secret.Key{m.KeyAuth, m.KeyEncrypt} {
+			if key != nil {
+				key.Wipe()
+			}
+		}
 		return
 	}
 	c.pending = append(c.pending, m)

@@ -216,3 +216,12 @@ func TestT103SparingLog(t *testing.T) {
 		t.Errorf("expected two lines about 51 clients:\n%s", text)
 	}
 }
+
+// TestLostKeysGo: the keys of a message that a Conn has no room for are wiped.
+func TestLostKeysGo(t *testing.T) {
+	k := secret.New(bytes.Repeat([]byte{0x5a}, 20))
+	c := &Conn{pending: make([]*wire.Message, maxPending)}
+	if c.keep(&wire.Message{KeyEncrypt: &k}); c.Lost() != 1 || !k.Equal(secret.New(make([]byte, 20))) {
+		t.Errorf("%d lost, and the key is there still", c.Lost())
+	}
+}

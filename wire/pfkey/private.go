@@ -24,6 +24,15 @@ const (
 	PrivateFresh uint32 = 1 << 1
 	// PrivateIdle: answers to GET say when the SA was used last, for an SA that was. PF_KEY itself says when it was used first.
 	PrivateIdle uint32 = 1 << 2
+	// PrivateNames: the client's SAs are named by destination, protocol and SPI (RFC 4301, Section 4.1) also in FreeBSD's dialect, where an
+	// SPI is everybody's: outbound ones are the peers' choice, and no peer must be able to take another's. SPIs of GETSPI stay unique.
+	PrivateNames uint32 = 1 << 3
+	// PrivateHost: X_SPDADD and X_SPDUPDATE are answered with ErrnoHost where the host does not put the policy in force outside of the
+	// engine. It is in the SPD all the same, so that what reaches the engine goes by it, until the client takes it back.
+	PrivateHost uint32 = 1 << 4
+
+	// ErrnoHost is what no kernel answers to a policy.
+	ErrnoHost = EIO
 
 	privateMagic = "NATTERJK"
 	privateLen   = 20 // behind the extension's header
