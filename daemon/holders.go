@@ -10,7 +10,8 @@
 //
 // An identity never stands in its own way. A rekey, a further child and a rekey of the IKE SA are of the same IKE SA. A
 // client that comes back by another IKE SA (a restart without INITIAL_CONTACT, a re-authentication) takes its own addresses
-// over: the older child does not send from then on, and is deleted a moment later if it is still there.
+// over: the older child does not send from then on, also where it is installed only later (this host was still being set up for it), and
+// is deleted a moment later if it is still there.
 
 package daemon
 
@@ -29,7 +30,7 @@ import (
 // re-authenticates does.
 const takeoverPause = 10 * time.Second
 
-// holder is one installed child.
+// holder is one child, from when its installation begins.
 type holder struct {
 	unique, childID uint64
 	spiIn           uint32
@@ -39,6 +40,7 @@ type holder struct {
 	local, remote   []ike.Selector
 	written         bool // the remote selectors are the operator's words, not the peer's choice
 	transport, udp  bool
+	installed       bool // it may send
 	over            bool // a newer child of its identity has taken over
 }
 
@@ -139,13 +141,29 @@ func (h *holder) refusedBy(o *holder) *heldError {
 	return &heldError{fmt.Sprintf("%s is held by %s since %s: %s", selectorTexts(h.remote), o.text, o.since.UTC().Format(time.RFC3339), why)}
 }
 
-// outdo notes that a newer child has taken over from these.
-func (r *holders) outdo(older []*holder) {
+// outdo notes that a newer child has taken over from these, and returns those of them that may send. The others hear of it from settle:
+// a reservation that is removed would be somebody else's SPI.
+func (r *holders) outdo(older []*holder) (sending []*holder) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, o := range older {
-		o.over = true
+		if o.over = true; o.installed {
+			sending = append(sending, o)
+		}
 	}
+	return sending
+}
+
+// settle notes that a child is installed, and reports whether a newer one has taken over from it meanwhile.
+func (r *holders) settle(spiIn uint32) (over bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h := r.bySPI[spiIn]
+	if h == nil {
+		return false
+	}
+	h.installed = true
+	return h.over
 }
 
 // release forgets what a child had. Unknown ones are ignored.
@@ -203,9 +221,10 @@ func selectorTexts(list []ike.Selector) string {
 
 // takeOver has older children of an identity stop to send, at once, and deletes those that are there after a while.
 func (d *Daemon) takeOver(older []*holder) {
-	d.holders.outdo(older)
-	for _, o := range older {
+	for _, o := range d.holders.outdo(older) {
 		d.kernel.Ask(time.Now(), o.unique, ike.Remove{SPIIn: o.spiIn, OnlyOut: true})
+	}
+	for _, o := range older {
 		d.log.Info("a child is taken over by a newer one of the same identity", "ike_sa", o.unique, "child_sa", o.childID, "held_by", o.text)
 		time.AfterFunc(takeoverPause, func() {
 			if !d.closing.Load() {

@@ -52,9 +52,13 @@ func wipeKeys(c ike.ChildSA) {
 // installed installs the SAs of a child.
 func (s *shard) installed(e *entry, q ike.Install, older []*holder) ike.Answer {
 	a := s.d.kernel.Ask(time.Now(), e.unique, q)
-	if _, ok := a.(ike.Installed); ok {
-		s.d.takeOver(older)
+	if _, ok := a.(ike.Installed); !ok {
+		return a
 	}
+	if s.d.holders.settle(q.Child.SPIIn) { // by one that began later and was done sooner
+		s.d.kernel.Ask(time.Now(), e.unique, ike.Remove{SPIIn: q.Child.SPIIn, OnlyOut: true})
+	}
+	s.d.takeOver(older)
 	return a
 }
 

@@ -37,10 +37,10 @@ func installing(t *testing.T, d *Daemon) (s *shard, u uint64, c ike.ChildSA, ans
 		answers <- a
 		return nil
 	}})
-	r := d.kernel.Ask(time.Now(), u, ike.Reserve{}).(ike.Reserved)
+	r := d.kernel.Ask(time.Now(), u, ike.Reserve{Local: netip.MustParseAddr("127.0.0.1"), Remote: netip.MustParseAddr("127.0.0.2")}).(ike.Reserved)
 	c = ike.ChildSA{Name: "c", Unique: u, ChildID: 7, Reqid: r.Reqid, SPIIn: r.SPI, SPIOut: 0x12345678, Encap: true,
 		Suite: suite.ESP{Encr: suite.EncrAESGCM16, EncrBits: 128}, KeyIn: octets(1, 20), KeyOut: octets(2, 20),
-		TSLocal: prefix("10.1.0.0/24"), TSRemote: prefix("10.2.0.0/24"), Config: &ike.ChildConfig{ReplayWindow: 64},
+		TSLocal: prefix("10.1.0.0/24"), TSRemote: prefix("10.2.0.0/24"), Config: &ike.ChildConfig{ReplayWindow: 64, CopyDF: true, CopyECN: true},
 		Path: ike.Path{Local: netip.MustParseAddrPort("127.0.0.1:4500"), Remote: netip.MustParseAddrPort("127.0.0.2:4500"), Encap: natt.NonESP}}
 	return s, u, c, answers
 }
