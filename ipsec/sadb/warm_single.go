@@ -37,7 +37,7 @@ func (w *warmSingles) sealing(r *root, list []Remote) (sum uint64) {
 			n++
 		}
 	}
-	n = w.towards(w.rules[:n])
+	n, sum = w.towards(w.rules[:n])
 	for i, st := range w.sets[:n] {
 		w.sas[i] = st.best[Tunnel-Transport].Load()
 		sum += st.key.dst.Lo
@@ -46,17 +46,19 @@ func (w *warmSingles) sealing(r *root, list []Remote) (sum uint64) {
 }
 
 // towards goes from rules to the sets of their templates, and returns how many.
-func (w *warmSingles) towards(rules []*rule) (n int) {
+func (w *warmSingles) towards(rules []*rule) (n int, sum uint64) {
 	for _, r := range rules {
 		p := r.p
+		sum += r.local.to.Lo + uint64(r.remote.lo)
 		if p.entry == nil || len(p.entry.templates) == 0 {
 			continue
 		}
+		sum += uint64(p.entry.used.Load())
 		if w.sets[n] = p.entry.templates[0].set; w.sets[n] != nil {
 			n++
 		}
 	}
-	return n
+	return n, sum
 }
 
 // senders goes on with the SAs that seal.
