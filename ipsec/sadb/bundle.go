@@ -42,7 +42,6 @@ type road struct {
 	host   host
 	rule   rule
 	leaf   leaf
-	rules  [1]*rule
 	policy policy
 }
 
@@ -62,8 +61,7 @@ func (b *bundle) policyOf(local, remote []span) *policy {
 // take makes the road's policy: of selectors that meet, the remote one of one address.
 func (d *road) take(local, remote *span) *policy {
 	d.rule = rule{p: &d.policy, local: *local, remote: *remote, bits: local.common()}
-	d.rules[0] = &d.rule
-	d.leaf.rules = d.rules[:]
+	d.leaf.one = &d.rule
 	d.policy.lies = d
 	return &d.policy
 }

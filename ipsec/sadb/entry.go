@@ -15,12 +15,9 @@ import (
 type entry struct {
 	templates []template   // with the reqids that were picked
 	used      atomic.Int64 // DB.Clock, to a second; 0: never
-	askedAt   atomic.Int64 // the last Acquire of a template that is not required
-	dir       Dir
-	traps     int32 // unanswered Acquires: under db.mu
 	owner     uint64
 	added     int64
-	life      *life   // nil: without limits
+	life      *life   // nil: without limits and without a template that is not required
 	other     *policy // with the same hash: under db.mu
 }
 
@@ -122,7 +119,7 @@ func (e SPDEntry) compile() (*policy, error) {
 		p.parts = &parts{local: []span{local}, remote: []span{remote}}
 	}
 	p.action, p.class, p.priority, p.entry = e.Action, c, e.Priority, &w.entry
-	w.entry.dir, w.entry.owner, w.entry.life = e.Dir, e.Owner, e.life(p)
+	p.dir, w.entry.owner, w.entry.life = e.Dir, e.Owner, e.life(p)
 	w.entry.templates = w.template[:0]
 	for i := range e.Templates {
 		if err := e.Templates[i].check(); err != nil {
@@ -218,9 +215,9 @@ func (db *DB) removeEntry(p *policy) SPDInfo {
 // key is what entries differ in.
 func (p *policy) key() entryKey {
 	if d := p.lies; d != nil {
-		return entryKey{p.entry.dir, d.rule.local, d.rule.remote}
+		return entryKey{p.dir, d.rule.local, d.rule.remote}
 	}
-	return entryKey{p.entry.dir, p.parts.local[0], p.parts.remote[0]}
+	return entryKey{p.dir, p.parts.local[0], p.parts.remote[0]}
 }
 
 func (p *policy) indexed() entryKey { return p.key() }
@@ -229,7 +226,7 @@ func (p *policy) same() **policy    { return &p.entry.other }
 func (p *policy) spdInfo(db *DB) SPDInfo {
 	e, k := p.entry, p.key()
 	i := SPDInfo{ID: p.id, Added: db.instant(e.added), LastUsed: db.instant(e.used.Load()), SPDEntry: SPDEntry{
-		Dir: e.dir, Action: p.action, Priority: p.priority, Local: k.local.selector(), Remote: k.remote.selector(), Owner: e.owner,
+		Dir: p.dir, Action: p.action, Priority: p.priority, Local: k.local.selector(), Remote: k.remote.selector(), Owner: e.owner,
 	}}
 	if l := e.life; l != nil {
 		i.SoftTime, i.HardTime, i.SoftIdle, i.HardIdle = l.softTime, l.hardTime, l.softIdle, l.hardIdle

@@ -4,19 +4,25 @@
 
 package sadb
 
-import "time"
+import (
+	"slices"
+	"sync/atomic"
+	"time"
+)
 
-// life is the limits of a policy that has any.
+// life is the limits of a policy that has any, and when it last asked for an SA that it can do without.
 type life struct {
 	p                                      *policy
 	softTime, hardTime, softIdle, hardIdle time.Duration
+	askedAt                                atomic.Int64
 	timer                                  timer // under db.mu
 	told                                   bool  // the soft one: under db.mu
 }
 
-// life is nil for an entry without limits.
+// life is nil for an entry without limits that requires all its SAs.
 func (e *SPDEntry) life(p *policy) *life {
-	if e.SoftTime == 0 && e.HardTime == 0 && e.SoftIdle == 0 && e.HardIdle == 0 {
+	optional := slices.ContainsFunc(e.Templates, func(t Template) bool { return t.Level == Use })
+	if !optional && e.SoftTime == 0 && e.HardTime == 0 && e.SoftIdle == 0 && e.HardIdle == 0 {
 		return nil
 	}
 	return &life{p: p, softTime: e.SoftTime, hardTime: e.HardTime, softIdle: e.SoftIdle, hardIdle: e.HardIdle}

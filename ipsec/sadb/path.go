@@ -30,13 +30,12 @@ var plateaus = [...]int32{1492, 1400, 1280, 1006, 576}
 
 // path is what pairs to one remote endpoint share.
 type path struct {
-	mtu     atomic.Int32
-	first   int32        // before any path event: the DB's
-	until   atomic.Int64 // when a lowered MTU is forgotten; 0: it is not lowered
-	lowered *atomic.Int32
-	refs    int32 // under db.mu
-	key     netip.AddrPort
-	other   *path // with the same hash: under db.mu
+	mtu   atomic.Int32
+	first int32        // before any path event: the DB's
+	until atomic.Int64 // when a lowered MTU is forgotten; 0: it is not lowered
+	refs  int32        // under db.mu
+	key   netip.AddrPort
+	other *path // with the same hash: under db.mu
 }
 
 func (p *path) indexed() netip.AddrPort { return p.key }
@@ -58,7 +57,7 @@ func (db *DB) pathTo(e Endpoint) *path {
 	h := hashOfEnd(db.seed, 0, key)
 	p := db.paths.find(h, key)
 	if p == nil {
-		p = &path{first: int32(db.mtu), lowered: &db.lowered, key: key}
+		p = &path{first: int32(db.mtu), key: key}
 		p.mtu.Store(p.first)
 		db.paths.put(h, p)
 	}
@@ -79,22 +78,22 @@ func (db *DB) leave(pl *place) {
 	}
 	db.paths.drop(hashOfEnd(db.seed, 0, p.key), p)
 	if p.until.Swap(0) != 0 {
-		p.lowered.Add(-1)
+		db.lowered.Add(-1)
 	}
 }
 
 // current is the MTU now; a lowered one that is old is forgotten.
-func (p *path) current(now int64) int {
+func (p *path) current(db *DB, now int64) int {
 	if until := p.until.Load(); until != 0 && now >= until && p.until.CompareAndSwap(until, 0) {
 		p.mtu.Store(p.first)
-		p.lowered.Add(-1)
+		db.lowered.Add(-1)
 	}
 	return int(p.mtu.Load())
 }
 
 // lower reports whether the MTU is smaller now than it was. mtu zero: to the next plateau.
-func (p *path) lower(now int64, mtu int, age int64) bool {
-	cur := int32(p.current(now))
+func (p *path) lower(db *DB, now int64, mtu int, age int64) bool {
+	cur := int32(p.current(db, now))
 	floor := int32(FloorV4)
 	if p.key.Addr().Is6() {
 		floor = FloorV6
@@ -114,7 +113,7 @@ func (p *path) lower(now int64, mtu int, age int64) bool {
 	}
 	p.mtu.Store(next)
 	if p.until.Swap(now+age) == 0 {
-		p.lowered.Add(1)
+		db.lowered.Add(1)
 	}
 	return true
 }
@@ -136,7 +135,7 @@ func (c *core) PathMTU(now int64) int {
 	if c.db.lowered.Load() == 0 { // mostly, and then it is not looked up
 		return c.db.mtu
 	}
-	return c.endpoint.Load().path.current(now)
+	return c.endpoint.Load().path.current(c.db, now)
 }
 
 // MaxInner is the largest inner packet, in octets, whose outer packet fits the path now.
@@ -151,7 +150,7 @@ func (c *core) LowerPath(now int64, mtu int, sure bool) bool {
 	if sure {
 		age = holeAge
 	}
-	return c.endpoint.Load().path.lower(now, mtu, age)
+	return c.endpoint.Load().path.lower(c.db, now, mtu, age)
 }
 
 // InnerAt is what MaxInner would be on a path of mtu octets.
@@ -171,7 +170,7 @@ func (db *DB) PathEvent(now time.Time, remote netip.AddrPort, quoted []byte, mtu
 	if thisHost {
 		lowered := false
 		for _, key := range [2]netip.AddrPort{remote, netip.AddrPortFrom(remote.Addr(), 0)} {
-			if p := db.paths.find(hashOfEnd(db.seed, 0, key), key); p != nil && p.lower(at, mtu, mtuAge) {
+			if p := db.paths.find(hashOfEnd(db.seed, 0, key), key); p != nil && p.lower(db, at, mtu, mtuAge) {
 				lowered = true
 			}
 		}
@@ -183,7 +182,7 @@ func (db *DB) PathEvent(now time.Time, remote netip.AddrPort, quoted []byte, mtu
 	spi, seq := binary.BigEndian.Uint32(quoted), binary.BigEndian.Uint32(quoted[4:])
 	for s := db.out[spi]; s != nil; s = s.next {
 		if p := s.quoted(seq, remote); p != nil {
-			return p.lower(at, mtu, mtuAge)
+			return p.lower(db, at, mtu, mtuAge)
 		}
 	}
 	return db.TooBig(at, ProtoESP, remote, spi, seq, mtu)
@@ -194,7 +193,7 @@ func (db *DB) PathEvent(now time.Time, remote netip.AddrPort, quoted []byte, mtu
 // believes. mtu zero: not said.
 func (db *DB) TooBig(now int64, proto uint8, remote netip.AddrPort, spi, seq uint32, mtu int) bool {
 	p := db.quotedSingle(saKey{spi, proto}, seq, remote)
-	return p != nil && p.lower(now, mtu, mtuAge)
+	return p != nil && p.lower(db, now, mtu, mtuAge)
 }
 
 // quoted is the path to remote, if the SA lives and has lately sent the number there that a router quotes; nil: no.

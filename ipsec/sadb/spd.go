@@ -46,7 +46,8 @@ type policy struct {
 	id       PolicyID
 	action   Action
 	class    class
-	refs     int32 // children that brought it
+	dir      Dir   // of an SPDEntry
+	refs     int32 // children that brought it; of an SPDEntry, unanswered Acquires: under db.mu
 	priority uint32
 	bundle   *bundle // Protect
 	db       *DB
@@ -95,8 +96,30 @@ type placed struct {
 	r      *rule
 }
 
-// leaf is the rules of one prefix, in order. Immutable.
-type leaf struct{ rules []*rule }
+// leaf is the rules of one prefix, in order: mostly it is one. Immutable.
+type leaf struct {
+	one  *rule
+	more *[]*rule // those behind it; nil: there are none
+}
+
+func (l *leaf) at(i int) *rule {
+	if i == 0 {
+		return l.one
+	}
+	return (*l.more)[i-1]
+}
+
+// leafOf is a leaf of rules in order; nil: there are none.
+func leafOf(rules []*rule) *leaf {
+	switch len(rules) {
+	case 0:
+		return nil
+	case 1:
+		return &leaf{one: rules[0]}
+	}
+	more := rules[1:]
+	return &leaf{rules[0], &more}
+}
 
 // root is the whole SPD at one time. Immutable but for what bart shares between generations and for the rules of single
 // addresses, which change just before the generation does.
@@ -234,36 +257,35 @@ func (r *root) edit(c class, pfx netip.Prefix, out *policy, in *rule) {
 }
 
 func (l *leaf) len() int {
-	if l == nil {
+	switch {
+	case l == nil:
 		return 0
+	case l.more == nil:
+		return 1
 	}
-	return len(l.rules)
+	return 1 + len(*l.more)
 }
 
 // edited is a leaf without the rules of a policy, or with one more; nil: it has none.
 func (l *leaf) edited(out *policy, in *rule) *leaf {
-	alone := l.len() == 0 || l.len() == 1 && l.rules[0].p == out
+	alone := l.len() == 0 || l.len() == 1 && l.one.p == out
 	if alone && in == nil {
 		return nil
 	}
 	if alone && in.p.lies != nil {
 		return &in.p.lies.leaf
 	}
-	n := &leaf{rules: make([]*rule, 0, l.len()+1)}
-	if l != nil {
-		n.rules = append(n.rules, l.rules...)
-	}
-	if out != nil {
-		n.rules = slices.DeleteFunc(n.rules, func(x *rule) bool { return x.p == out })
+	rules := make([]*rule, 0, l.len()+1)
+	for i := range l.len() {
+		if r := l.at(i); r.p != out {
+			rules = append(rules, r)
+		}
 	}
 	if in != nil {
-		at, _ := slices.BinarySearchFunc(n.rules, in, (*rule).order)
-		n.rules = slices.Insert(n.rules, at, in)
+		at, _ := slices.BinarySearchFunc(rules, in, (*rule).order)
+		rules = slices.Insert(rules, at, in)
 	}
-	if len(n.rules) == 0 {
-		return nil
-	}
-	return n
+	return leafOf(rules)
 }
 
 // Match is what the SPD says of a flow.
@@ -377,7 +399,8 @@ func (l *leaf) first(f *Flow) (found, veiled *rule) {
 	if l == nil {
 		return nil, nil
 	}
-	for _, r := range l.rules {
+	for i := range l.len() {
+		r := l.at(i)
 		local := r.local.local(f)
 		if local == outside {
 			continue

@@ -64,8 +64,9 @@ func (p *policy) hold(now int64, f *Flow, pkt []byte) (held Held, dropped int) {
 
 // ask is for a template that is not required: the packet goes without, and the daemon is asked all the same, once in 30 s.
 func (p *policy) ask(now int64, f *Flow, l *lack) {
-	at := p.entry.askedAt.Load()
-	if at != 0 && now-at < acquireLife || !p.entry.askedAt.CompareAndSwap(at, now) {
+	asked := &p.entry.life.askedAt
+	at := asked.Load()
+	if at != 0 && now-at < acquireLife || !asked.CompareAndSwap(at, now) {
 		return
 	}
 	p.db.mu.Lock()
@@ -80,10 +81,10 @@ func (db *DB) trapOf(now int64, p *policy, f *Flow, l *lack) *trap {
 	if t := db.traps[k]; t != nil {
 		return t
 	}
-	if len(db.traps) >= maxTraps || p.entry.traps >= maxPolicyTraps || db.policies[p.id] != p {
+	if len(db.traps) >= maxTraps || p.refs >= maxPolicyTraps || db.policies[p.id] != p {
 		return nil
 	}
-	p.entry.traps++
+	p.refs++
 	if db.asked++; db.asked == 0 {
 		db.asked = 1
 	}
@@ -119,7 +120,7 @@ func (db *DB) leaveTrap(t *trap) {
 	}
 	t.over = true
 	delete(db.traps, t.key)
-	t.key.p.entry.traps--
+	t.key.p.refs--
 	db.room(-1)
 }
 

@@ -33,7 +33,7 @@ func (w *warmSingles) sealing(r *root, list []Remote) (sum uint64) {
 			continue
 		}
 		if l := x.leaf.Load(); l != nil {
-			w.rules[n] = l.rules[0]
+			w.rules[n] = l.one
 			n++
 		}
 	}
@@ -127,7 +127,7 @@ func admitting(r *root, list []*policy) (sum uint64) {
 	for _, p := range list {
 		e, d := p.entry, p.lies
 		if d != nil {
-			sum += uint64(d.rule.bits) + uint64(len(d.leaf.rules)) + d.rule.local.to.Lo
+			sum += uint64(d.rule.bits) + uint64(d.leaf.len()) + d.rule.local.to.Lo
 		}
 		for i := range e.templates {
 			sum += uint64(e.templates[i].Reqid)
