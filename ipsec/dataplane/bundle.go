@@ -27,6 +27,9 @@ func layered(b *sadb.Bundle) bool {
 //     around its level: a NAT changes what it covers;
 //   - IPComp in tunnel mode has ESP or AH around it: what it does not make shorter would travel as bare IP in IP, from anybody.
 func served(b *sadb.Bundle) bool {
+	if b.N == 1 && b.SAs[0].Proto() == sadb.ProtoESP { // mostly
+		return true
+	}
 	out, outer := b.SAs[b.N-1].Endpoint(), levelOf(b, b.N-1)
 	sealed := false // by ESP or AH further out
 	for i := b.N - 1; i >= 0; i-- {

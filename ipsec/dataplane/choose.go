@@ -97,12 +97,22 @@ func (o *Outbound) look(c *cached) sadb.Resolution {
 
 // group finds the group of the bundle in hand.
 func (o *Outbound) group() *group {
-	for i := o.nGroup - 1; i >= 0; i-- {
-		if g := &o.groups[i]; g.sas.SAs[0] == o.bundle.SAs[0] && g.sas == o.bundle {
+	out := o.bundle.SAs[o.bundle.N-1]
+	if n := o.nGroup; n > 0 && o.groups[n-1].sas == o.bundle {
+		return &o.groups[n-1]
+	}
+	at := out.SPI() % groupSlots
+	for o.found[at] != 0 {
+		if g := &o.groups[o.found[at]-1]; g.out == out && g.sas == o.bundle {
 			return g
 		}
+		at = (at + 1) % groupSlots
 	}
-	return o.begun()
+	g := o.begun()
+	if g != nil {
+		o.found[at] = uint8(o.nGroup)
+	}
+	return g
 }
 
 // begun begins a group with the bundle in hand; nil: it is not served.
@@ -118,12 +128,9 @@ func (o *Outbound) begun() *group {
 	g.sas, g.first, g.last, g.tunnel, g.layered = *sas, noItem, noItem, sas.Modes[0] != sadb.Transport, layered(sas)
 	g.out, g.pair, g.flat = sas.SAs[sas.N-1], sas.SAs[0].Pair(), levelOf(sas, sas.N-1) < 0
 	g.ep = g.out.Endpoint()
-	g.bottom = g.ep
-	if sas.N > 1 {
-		g.bottom = sas.SAs[0].Endpoint()
-	}
 	g.marker, g.movable = g.ep.Encap.Overhead(), false
 	if !g.tunnel {
+		g.bottom = sas.SAs[0].Endpoint()
 		_, g.movable = movable(g.pair, &g.ep)
 	}
 	mtu, hole := g.out.PathMTU(o.now), holeMTU

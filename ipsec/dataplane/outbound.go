@@ -56,7 +56,7 @@ type group struct {
 	out         *sadb.Sender // the outermost
 	pair        *sadb.Pair   // nil: single SAs
 	ep          sadb.Endpoint
-	bottom      sadb.Endpoint // the innermost SA's
+	bottom      sadb.Endpoint // the innermost SA's, in transport mode
 	marker      int           // octets in front of ESP on its port
 	tunnel      bool          // the innermost SA's mode
 	flat        bool          // no SA is in tunnel mode
@@ -84,7 +84,7 @@ type Outbound struct {
 	nItems int
 	groups [BatchSize]group
 	nGroup int
-	found  [groupSlots]uint8 // groups of pairs by SPI, the number plus one
+	found  [groupSlots]uint8 // groups by SPI, a number plus one: of a pair the inbound one, else the outermost
 
 	arena []byte
 	off   int // octets of arena in use
