@@ -172,6 +172,28 @@ func (t *clients) seen(now int64, own slot, w who) (port uint16, ok, alone bool)
 	return f.port, true, len(sh.clients[f.client.at]) == 1
 }
 
+// others reports whether a packet of a peer without UDP, which is one host and has no port given, would pass for one of a client in UDP
+// at its address: it has the port of one, or is an ICMP error, which may be about any.
+func (t *clients) others(p []byte, in *inner, w who) bool {
+	k, _, ok := sideOf(p, in, false)
+	sh := t.shard(k.remote)
+	if sh.people.Load() == 0 {
+		return false
+	}
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	if ok {
+		f := sh.out[k]
+		return f != nil && f.client != nil && f.client.owner != w.owner() && !f.client.ended()
+	}
+	for who, c := range sh.clients[k.remote.Addr(k.v6)] {
+		if who != w.owner() && !c.ended() {
+			return true
+		}
+	}
+	return false
+}
+
 // target is whose a packet to a NAT's address is.
 type target struct {
 	known  bool

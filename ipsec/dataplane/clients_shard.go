@@ -34,6 +34,7 @@ type clientShard struct {
 	in       map[inbound]*natFlow
 	out      map[slot]*natFlow
 	clients  map[netip.Addr]map[owner]*client
+	people   atomic.Int32 // how many clients there are: changed under mu, and read without
 	accounts map[payer]*account
 	oldest   *natFlow // of the entries that rest
 	newest   *natFlow
@@ -130,6 +131,7 @@ func (sh *clientShard) client(now int64, own slot, w who) *client {
 		sh.clients[at] = map[owner]*client{}
 	}
 	sh.clients[at][who] = c
+	sh.people.Add(1)
 	return c
 }
 
@@ -196,7 +198,10 @@ func (sh *clientShard) bury(now int64, c *client) {
 		sh.end(now, f)
 	}
 	c.flows = nil
-	delete(sh.clients[c.at], c.owner)
+	if sh.clients[c.at][c.owner] == c {
+		delete(sh.clients[c.at], c.owner)
+		sh.people.Add(-1)
+	}
 	if len(sh.clients[c.at]) == 0 {
 		delete(sh.clients, c.at)
 	}

@@ -85,6 +85,12 @@ func raw(t *testing.T, c *end, now time.Time, d Datagram) []byte {
 // says seals any payload on a client's SA and has the gateway open it.
 func (h *house) says(c *tenant, next uint8, payload []byte) [][]byte {
 	h.t.Helper()
+	return h.gw.open(h.now, cross(h.writes(c, next, payload), c.s, true))
+}
+
+// writes is what a client sends whatever its own host thinks of it.
+func (h *house) writes(c *tenant, next uint8, payload []byte) []Datagram {
+	h.t.Helper()
 	pair := c.db.Inbound(c.spi)
 	buf := make([]byte, pair.Size(len(payload))+64)
 	n := copy(buf[pair.Head():], payload)
@@ -94,7 +100,7 @@ func (h *house) says(c *tenant, next uint8, payload []byte) [][]byte {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return h.gw.open(h.now, cross([]Datagram{{Buf: buf[:size], N: size, Encap: natt.NonESP}}, c.s, true))
+	return []Datagram{{Buf: buf[:size], N: size, Encap: natt.NonESP}}
 }
 
 // upper of the three protocols that flows are told apart in, from or to a port that is an identifier in ICMP.

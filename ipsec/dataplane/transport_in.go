@@ -41,7 +41,8 @@ func (in *Inbound) fixFor(r *sadb.Receiver) *fix {
 	}
 	peer := ep.Remote.Addr()
 	f.ok = f.ok || f.src.IsValid() && f.src.BitLen() == f.dst.BitLen() && (f.src == peer || peer.IsUnspecified())
-	if !f.ok || in.arrival.Raw {
+	f.shared = ep.UDP() // also of what comes without UDP (RFC 7296, Section 2.23); see Outbound.address
+	if !f.ok || in.arrival.Raw && !f.shared {
 		return f // without UDP there is no NAT in between
 	}
 	src, dst := r.Orig()
@@ -54,7 +55,6 @@ func (in *Inbound) fixFor(r *sadb.Receiver) *fix {
 	if dst.IsValid() && dst.BitLen() == f.dst.BitLen() {
 		f.delta = f.delta.plus(deltaOf(dst, f.dst))
 	}
-	f.shared = ep.UDP() // see Outbound.address
 	return f
 }
 
@@ -89,6 +89,10 @@ func (in *Inbound) transport(b []byte, at, end int, next uint8) {
 	}
 	complaint := f.shared && (i.flow.Proto == protoICMP || i.flow.Proto == protoICMPv6) && isError(i.flow.Proto, p[i.upper])
 	if !complaint && !in.allowed() {
+		return
+	}
+	if !f.shared && in.e.nats.any.Load() && in.e.nats.others(p, i, in.who()) {
+		in.n[InNoPort]++
 		return
 	}
 	if f.full {
