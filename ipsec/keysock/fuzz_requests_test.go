@@ -23,6 +23,9 @@ func (u *duel) request(d pfkey.Dialect) *pfkey.Message {
 	case t == pfkey.TypeAcquire:
 		r.Errno = pfkey.EINVAL
 		return r
+	case t == pfkey.TypeRegister && d == pfkey.FreeBSD && u.d.one(2):
+		r.KMPrivate = pfkey.Codec{Dialect: d}.Private(pfkey.PrivateNames)
+		return r
 	case t == pfkey.TypeFlush || t == pfkey.TypePChange || t == pfkey.TypeNewMapping || t == pfkey.TypeRegister:
 		return r
 	case t == pfkey.TypePromisc:

@@ -76,6 +76,14 @@ func (m *model) taken(c *mClient, proto uint8, spi uint32, dst netip.Addr) bool 
 	}) != nil
 }
 
+// named: there is an SA of the name that an ADD brings.
+func (m *model) named(c *mClient, s *mSA) bool {
+	if !c.names {
+		return m.taken(c, s.proto, s.spi, s.dst)
+	}
+	return m.find(func(o *mSA) bool { return o.spi == s.spi && o.proto == s.proto && (!m.perDst || o.dst == s.dst) }) != nil
+}
+
 func modeReqid(c *mClient, r *pfkey.Message) (mode pfkey.Mode, reqid uint32, bad bool) {
 	if r.SA2 != nil {
 		mode, reqid = r.SA2.Mode, r.SA2.Reqid
@@ -191,7 +199,7 @@ func (m *model) add(i int, c *mClient, r *pfkey.Message) []pfkey.Errno {
 	text, bad := material(c, r)
 	s.material = text
 	wrong = append(wrong, bad...)
-	if m.taken(c, s.proto, s.spi, s.dst) {
+	if m.named(c, s) {
 		wrong = append(wrong, pfkey.EEXIST)
 	}
 	if len(wrong) > 0 {

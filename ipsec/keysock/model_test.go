@@ -45,6 +45,7 @@ type mClient struct {
 	privileged bool
 	registered map[pfkey.SAType]bool
 	promisc    bool
+	names      bool // said that its SAs have RFC 4301's
 }
 
 type model struct {
@@ -140,6 +141,7 @@ func (m *model) step(i int, r *pfkey.Message) (wrong []pfkey.Errno) {
 		if r.SAType != 0 {
 			c.registered[r.SAType] = true
 		}
+		c.names = c.names || r.KMPrivate != nil
 		m.tell(word(r.Type, 0), func(j int, o *mClient) bool { return j == i || o.registered[r.SAType] })
 	case pfkey.TypePromisc:
 		if r.SAType > 1 {
