@@ -10,6 +10,8 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -140,4 +142,65 @@ func programUnread([]string) error {
 		return fmt.Errorf("a write to another descriptor took %v; %d of %d were refused", took, refused, threads)
 	}
 	return nil
+}
+
+// slowEngine begins to bind, and goes on when it is let.
+type slowEngine struct {
+	engine
+	began, let chan struct{}
+	calls      []string // under engine.mu
+}
+
+func (e *slowEngine) note(call string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.calls = append(e.calls, call)
+}
+
+func (e *slowEngine) Bind(Socket) error {
+	e.began <- struct{}{}
+	<-e.let
+	e.note("bind")
+	return nil
+}
+
+func (e *slowEngine) Release(uint64) { e.note("release") }
+
+// UDP_ENCAP that is set again while the first one's port is being taken is not undone by it.
+func TestPendingAgain(t *testing.T) {
+	e := &slowEngine{began: make(chan struct{}), let: make(chan struct{})}
+	p := newPorts(e, slog.New(slog.DiscardHandler))
+	n := &notification{pid: uint32(unix.Gettid())}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if errno := p.encap(n, fd, 2, false); errno != 0 {
+		t.Fatal(errno)
+	}
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	<-e.began
+	second := make(chan unix.Errno)
+	go func() { second <- p.encap(n, fd, 2, false) }()
+	for waiting := true; waiting; runtime.Gosched() {
+		p.mu.Lock()
+		waiting = len(p.pending) > 0
+		p.mu.Unlock()
+	}
+	e.let <- struct{}{}
+	<-e.began
+	e.let <- struct{}{}
+	if errno := <-second; errno != 0 {
+		t.Fatal(errno)
+	}
+	e.mu.Lock()
+	got := slices.Clone(e.calls)
+	e.mu.Unlock()
+	if !slices.Equal(got, []string{"bind", "release", "bind"}) {
+		t.Errorf("%q", got)
+	}
+	p.close()
 }

@@ -50,13 +50,16 @@ type ports struct {
 
 	mu      sync.Mutex // protects all following fields
 	held    map[uint64]Socket
-	pending map[uint64]chan struct{} // of sockets that are not bound yet; closed to look no longer
-	said    map[string]bool          // complaints that were made
+	pending map[uint64]look // at sockets that are not bound yet
+	said    map[string]bool // complaints that were made
 }
+
+// look is at one socket: stop is closed to end it, ended when it has.
+type look struct{ stop, ended chan struct{} }
 
 func newPorts(engine Engine, log *slog.Logger) *ports {
 	p := &ports{engine: engine, log: log, done: make(chan struct{}), held: map[uint64]Socket{},
-		pending: map[uint64]chan struct{}{}, said: map[string]bool{}}
+		pending: map[uint64]look{}, said: map[string]bool{}}
 	p.loops.Go(p.watch)
 	return p
 }
@@ -192,26 +195,32 @@ func (p *ports) wait(fd int, s Socket) unix.Errno {
 	if err != nil {
 		return unix.ENOBUFS
 	}
-	stop := make(chan struct{})
-	p.pending[s.Inode] = stop
+	l := look{make(chan struct{}), make(chan struct{})}
+	p.pending[s.Inode] = l
 	p.loops.Go(func() {
-		p.whenBound(own, s, stop)
+		p.whenBound(own, s, l.stop)
+		close(l.ended)
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if p.pending[s.Inode] == stop {
+		if p.pending[s.Inode] == l {
 			delete(p.pending, s.Inode)
 		}
 	})
 	return 0
 }
 
-// cancel ends wait for a socket.
+// cancel ends wait for a socket. It returns when nothing more is done about it: what is asked for now must not be undone by what was
+// asked for before.
 func (p *ports) cancel(inode uint64) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if stop, ok := p.pending[inode]; ok {
-		close(stop)
+	l, ok := p.pending[inode]
+	if ok {
+		close(l.stop)
 		delete(p.pending, inode)
+	}
+	p.mu.Unlock()
+	if ok {
+		<-l.ended
 	}
 }
 
