@@ -224,6 +224,7 @@ func (p *plane) keepTime() {
 		if at := p.db.Deadline(); !at.IsZero() && !at.After(now) {
 			p.db.Tick(now)
 		}
+		p.engine.Tick(now)
 		p.tell()
 		for {
 			sent := held.seal.Release(now)

@@ -205,6 +205,7 @@ func (e *Engine) keepTime() {
 		if at := e.db.Deadline(); !at.IsZero() && !at.After(now) {
 			e.db.Tick(now)
 		}
+		e.dp.Tick(now)
 		e.tell()
 		for sent := held.seal.Release(now); len(sent.Datagrams)+len(sent.Bypass) > 0; sent = held.seal.Release(now) {
 			held.send(sent)

@@ -43,6 +43,9 @@ const (
 	portDraws = 64
 	// sweepStep is how many clients are looked at for their end when one comes, or has no room.
 	sweepStep = 8
+	// tickPause is between two ticks, and tickStep how many clients of a shard are looked at in one: nobody waits long for its lock.
+	tickPause = int64(10 * time.Second)
+	tickStep  = 256
 )
 
 // owner is a client: the reqid of its pairs, which a rekey keeps, or the tag of its single SAs, which one gets from the other when
@@ -116,6 +119,7 @@ type natFlow struct {
 type clients struct {
 	any    atomic.Bool // there has been one
 	tags   atomic.Uint64
+	ticked atomic.Int64 // when last
 	shards [clientShards]clientShard
 }
 
@@ -131,6 +135,19 @@ func (t *clients) init() {
 func (t *clients) shard(a sadb.IP) *clientShard {
 	x := (a.Hi*0x9e3779b97f4a7c15 ^ a.Lo) * 0x9e3779b97f4a7c15
 	return &t.shards[x>>58]
+}
+
+// Tick lets go of clients that have ended, and with them of the keys of their SAs, though nobody comes. Call it now and then, from one
+// goroutine or several; it does nothing mostly.
+func (e *Engine) Tick(now time.Time) {
+	t, at := &e.nats, e.db.Clock(now)
+	last := t.ticked.Load()
+	if !t.any.Load() || at-last < tickPause || !t.ticked.CompareAndSwap(last, at) {
+		return
+	}
+	for i := range t.shards {
+		t.shards[i].tick(at)
+	}
 }
 
 // who is the peer of an SA.

@@ -137,3 +137,33 @@ func TestFullLooksOnce(t *testing.T) {
 		t.Error("an idle flow did not make room")
 	}
 }
+
+// TestTickLetsGo: what a client was is forgotten a while after its end, its SAs at once with it and its port later, though nobody comes;
+// one that lives keeps its port, and one of many ends as well.
+func TestTickLetsGo(t *testing.T) {
+	h := newHouse(t, time.Unix(1_800_000_000, 0))
+	gone, stays := h.move(), h.move()
+	h.up(gone, protoUDP, 1701)
+	kept := h.up(stays, protoUDP, 1701)
+	sh := h.gw.e.nats.shard(slotAt(natted.outside.Addr(), 1701).remote)
+	look := func(clients, ports int) {
+		t.Helper()
+		h.gw.e.Tick(h.now)
+		if n := len(sh.clients[natted.outside.Addr()]); n != clients || len(sh.out) != ports || int(sh.people.Load()) != clients {
+			t.Errorf("%d clients, %d ports, expected %d and %d", n, len(sh.out), clients, ports)
+		}
+	}
+	look(2, 2)
+	h.gw.db.Remove(h.now, gone.spiGW, false)
+	h.now = h.now.Add(time.Duration(tickPause))
+	look(2, 2) // found
+	h.now = h.now.Add(time.Duration(tickPause))
+	look(2, 2) // another pair of its may be on its way
+	h.now = h.now.Add(time.Duration(endpointRest))
+	look(1, 2)
+	h.now = h.now.Add(time.Duration(flowRest))
+	look(1, 1)
+	if port := h.up(stays, protoUDP, 1701); port != kept {
+		t.Errorf("who lives has port %d, had %d", port, kept)
+	}
+}

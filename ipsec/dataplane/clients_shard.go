@@ -160,15 +160,33 @@ func sameOrig(a, b *sadb.Receiver) bool {
 
 // sweep buries some clients that have ended.
 func (sh *clientShard) sweep(now int64) {
-	n := 0
+	sh.look(sweepStep, func(c *client) {
+		if c.gone(now) {
+			sh.bury(now, c)
+		}
+	})
+}
+
+// tick buries clients that have had no SA for a while, and gives back ports that have rested.
+func (sh *clientShard) tick(now int64) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.forget(now)
+	sh.look(tickStep, func(c *client) {
+		if c.ended() && c.endedFor(now) >= endpointRest { // a pair's too: another of its reqid may be on its way
+			sh.bury(now, c)
+		}
+	})
+}
+
+// look shows at most n clients, each time others.
+func (sh *clientShard) look(n int, at func(*client)) {
 	for _, list := range sh.clients {
 		for _, c := range list {
-			if n++; n > sweepStep {
+			if n--; n < 0 {
 				return
 			}
-			if c.gone(now) {
-				sh.bury(now, c)
-			}
+			at(c)
 		}
 	}
 }
