@@ -158,3 +158,34 @@ func TestIPCompSingle(t *testing.T) {
 		t.Errorf("%+v", i)
 	}
 }
+
+// Nobody authenticates IPComp: who guesses a CPI does not use up the SA, and says nothing of its soft limit.
+func TestIPCompLimits(t *testing.T) {
+	db := newDB(t, 0)
+	codec := ipcomp.NewCodec(1)
+	out := addSA(t, db, SA{Proto: ProtoIPComp, SPI: 700, Src: local.Addr(), Dst: peer.Addr(), Mode: Tunnel}).asSender()
+	in := addSA(t, db, SA{Proto: ProtoIPComp, SPI: 701, Src: peer.Addr(), Dst: local.Addr(), Mode: Tunnel,
+		Limits: Limits{SoftPackets: 1, HardPackets: 2, SoftBytes: 1000, HardBytes: 2000}})
+	src, dst, back := make([]byte, 1000), make([]byte, 1500), make([]byte, 1500)
+	out.BeginSeal(5)
+	n, _ := out.Compress(codec, dst, src, 6)
+	out.EndSeal()
+	r := db.Receiver(ProtoIPComp, 701, local.Addr())
+	for i := range 5 {
+		r.BeginOpen(5)
+		_, _, err := r.Decompress(codec, back, dst[:n])
+		r.EndOpen()
+		if err != nil {
+			t.Fatalf("packet %d: %v", i+1, err)
+		}
+	}
+	var list [8]Notice
+	for _, n := range list[:db.Notices(list[:])] {
+		if n.Kind == Expire {
+			t.Errorf("%+v", n)
+		}
+	}
+	if i := in.Info(); i.Packets != 5 || i.Bytes != 5000 {
+		t.Errorf("%+v", i)
+	}
+}

@@ -69,12 +69,13 @@ func (r *Receiver) Open(pkt []byte, a *Arrival) (esp.Opened, error) {
 	return o, err
 }
 
-// may says whether another packet is within all limits; if it is not, the SA is at its end.
+// may says whether another packet is within all limits; if it is not, the SA is at its end. Nothing authenticates IPComp: whoever
+// guesses a CPI could use up octets and packets of an SA that opens. So they are no limit there; time is, and what seals has all.
 func (r *Receiver) may() bool {
 	if r.state.Load()&(stateDead|stateInClosed) != 0 || r.single != nil && r.single.seals() {
 		return false
 	}
-	if r.over(r.now) || r.count.packets >= r.lim.hardPackets || r.count.bytes >= r.lim.hardBytes {
+	if r.over(r.now) || r.proto != ProtoIPComp && (r.count.packets >= r.lim.hardPackets || r.count.bytes >= r.lim.hardBytes) {
 		r.end()
 		return false
 	}
@@ -136,7 +137,11 @@ func (r *Receiver) seq() uint64 {
 
 // EndOpen gives the half back and tells of a soft limit.
 func (r *Receiver) EndOpen() {
-	soft := r.seq() >= r.seqSoft || r.soft(&r.count, r.now)
+	count := &r.count
+	if r.proto == ProtoIPComp { // see may
+		count = &tally{}
+	}
+	soft := r.seq() >= r.seqSoft || r.soft(count, r.now)
 	r.mu.Unlock()
 	if soft {
 		r.tellSoft()
