@@ -62,7 +62,8 @@ type keyed struct {
 func keyedLabs() []keyed {
 	return []keyed{
 		{nil, []string{
-			"TestCommandLine", "TestBare", "TestSwanctl", "TestFailures", "TestReload", "TestCleartext", "TestPolicies", "TestTrap", "TestCrash", "TestUpdown",
+			"TestCommandLine", "TestBare", "TestSwanctl", "TestFailures", "TestReload", "TestCleartext", "TestPolicies", "TestTrap", "TestCrash", "TestHostRefuses",
+			"TestUpdown",
 			"TestRekey", "TestLifetimes", "TestDelete", "TestForgottenTwo", "TestTwoDaemons", "TestRawESP",
 		}},
 		{[]string{"LAB_PAIR=natterjack-to-natterjack"}, []string{

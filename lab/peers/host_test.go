@@ -224,6 +224,33 @@ func TestCrash(t *testing.T) {
 	}
 }
 
+// TestHostRefuses: a gateway whose host cannot be set up for a child (its interface is down) refuses the child, with its engine behind PF_KEY
+// too: the client hears of it, and no SA is left that packets could bypass. When the host can be set up the same child comes up.
+func TestHostRefuses(t *testing.T) {
+	for _, p := range pairs(pair{netlab.Natterjack, netlab.Natterjack}) {
+		t.Run(p.String(), func(t *testing.T) {
+			t.Parallel()
+			tn := masqueraded(p).start(t)
+			c := tn.clients[0]
+			tn.gw.Run("ip", "link", "set", "ipsec0", "down")
+			if out, err := c.CLI("up", "net"); err == nil {
+				t.Errorf("up succeeded: %s", out)
+			} else {
+				t.Logf("up says:\n%s", out)
+			}
+			for _, n := range []*netlab.Node{tn.gw, c} {
+				if out := n.Swanctl("--list-sas", "--raw"); strings.Contains(out, "state=INSTALLED") {
+					t.Errorf("%s has a child: %s", n.Role, out)
+				}
+			}
+			tn.gw.Run("ip", "link", "set", "ipsec0", "up")
+			c.Initiate("net")
+			tn.gw.WaitUp(5*time.Second, 1)
+			tn.pings(0)
+		})
+	}
+}
+
 // TestUpdown: the child's command runs when the child is up and when it is down, with the environment that it needs to open a
 // firewall which drops by default.
 func TestUpdown(t *testing.T) {
