@@ -63,8 +63,7 @@ func keyedLabs() []keyed {
 	return []keyed{
 		{nil, []string{
 			"TestCommandLine", "TestBare", "TestSwanctl", "TestFailures", "TestReload", "TestCleartext", "TestPolicies", "TestTrap", "TestCrash", "TestHostRefuses",
-			"TestUpdown",
-			"TestRekey", "TestLifetimes", "TestDelete", "TestForgottenTwo", "TestTwoDaemons", "TestRawESP",
+			"TestUpdown", "TestRekey", "TestLifetimes", "TestDelete", "TestForgottenTwo", "TestTwoDaemons", "TestRawESP",
 		}},
 		{[]string{"LAB_PAIR=natterjack-to-natterjack"}, []string{
 			"TestTopologies", "TestSuites", "TestProtocolsAndModes", "TestForgottenIdle", "TestForgottenActive", "TestForgottenDownload", "TestMappingTimeout",
