@@ -43,7 +43,11 @@ func (sa *SA) chooseChild(w *offerOfChild, confs []*ike.ChildConfig, offer *ikev
 	}
 	k.best = &refused{kind: ikev2msg.TSUnacceptable, detail: "no configured child has the selectors " + show(k.peers) + " === " + show(k.ours)}
 	if notifyOf(payloads, ikev2msg.UseTransportMode) != nil {
-		k.hosts = sa.hostsOf(k.ours, k.peers)
+		if why := sa.strayed(w.old); withKE && why != "" { // in IKE_AUTH it is where its NAT has floated it to
+			k.best.detail = why
+		} else {
+			k.hosts = sa.hostsOf(k.ours, k.peers)
+		}
 	}
 	for _, mode := range []ike.Mode{ike.ModeTransport, ike.ModeTunnel} {
 		for _, conf := range confs {

@@ -114,6 +114,8 @@ func (sa *SA) stale(a *attempt) string {
 		return "the IKE SA is being deleted"
 	case a.old == nil && len(sa.children) >= maxChildren:
 		return fmt.Sprintf("the IKE SA has %d children already", maxChildren)
+	case a.old == nil && a.conf.Mode == ike.ModeTransport && sa.strayed(nil) != "":
+		return sa.strayed(nil)
 	case a.old == nil:
 		return sa.cannot(a.conf)
 	case a.old.gone || a.old.deleting:

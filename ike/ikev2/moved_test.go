@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/natterjack/natterjack/ike"
+	"github.com/natterjack/natterjack/wire/ikev2msg"
 )
 
 // transported is an IKE SA with a child in transport mode whose peer was 203.0.113.9 when it began; a peer behind a NAT is 10.1.0.2 itself.
@@ -75,8 +76,8 @@ func TestTransportThatCannotMove(t *testing.T) {
 	}
 }
 
-// A peer behind a NAT that has moved is still the address that IKE_SA_INIT found, also to a new child and at a rekey; any other peer
-// has no child in transport mode any more.
+// A peer behind a NAT that has moved is still the address that IKE_SA_INIT found, at a rekey; any other peer has no child in transport
+// mode any more.
 func TestTransportHostsAfterAMove(t *testing.T) {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	one := func(a string) []ike.Selector {
@@ -101,4 +102,47 @@ func TestTransportHostsAfterAMove(t *testing.T) {
 			t.Errorf("the peer became %v, once %v", h.remote[0].From, h.origRemote)
 		}
 	}
+}
+
+// RFC 7296, Section 2.23.1: once its NAT has given the peer another address a child in transport mode is rekeyed, and none is made anew,
+// whoever asks; tunnel mode is as it was.
+func TestNoNewTransportAfterAMove(t *testing.T) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, moved := range []bool{false, true} {
+		for _, old := range []bool{false, true} {
+			for _, mode := range []ike.Mode{ike.ModeTransport, ike.ModeTunnel} {
+				sa, c := transported(start, false, true)
+				c.conf.Mode, c.conf.Proposals = mode, []ike.ESPProposal{gcmESP()}
+				c.conf.LocalTS, c.conf.RemoteTS = []ike.Selector{{Dynamic: true, PortTo: 65535}}, []ike.Selector{{Dynamic: true, PortTo: 65535}}
+				if moved {
+					sa.move(start, elsewhere(sa))
+				}
+				w, a := &offerOfChild{}, &attempt{conf: c.conf}
+				if old {
+					w.old, a.old = c, c
+				}
+				may := !moved || old || mode == ike.ModeTunnel
+				if why := sa.stale(a); why == "" != may {
+					t.Errorf("moved %t, rekey %t, %v: asked for: %q", moved, old, mode, why)
+				}
+				if got := sa.chooseChild(w, []*ike.ChildConfig{c.conf}, proposeESP(c.conf.Proposals, 0x1234, true), asksFor(sa, mode), true); got == nil != may {
+					t.Errorf("moved %t, rekey %t, %v: served: %+v", moved, old, mode, got)
+				} else if got != nil && got.kind != ikev2msg.TSUnacceptable {
+					t.Errorf("moved %t, rekey %t, %v: refused with %v", moved, old, mode, got.kind)
+				}
+			}
+		}
+	}
+}
+
+// asksFor is what a request has, by which the peer asks for a child of a mode between its own address and this host's.
+func asksFor(sa *SA, mode ike.Mode) []ikev2msg.Payload {
+	peer := sa.hostRemote()
+	var list []ikev2msg.Payload
+	if mode == ike.ModeTransport {
+		peer = netip.MustParseAddr("10.1.0.2")
+		list = childNotifies(mode, 0)
+	}
+	ours := sa.hostLocal()
+	return append(list, toWire(true, []ike.Selector{{From: peer, To: peer, PortTo: 65535}}), toWire(false, []ike.Selector{{From: ours, To: ours, PortTo: 65535}}))
 }

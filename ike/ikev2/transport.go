@@ -74,6 +74,16 @@ func (sa *SA) hostsOf(local, remote []ike.Selector) *hosts {
 	return h
 }
 
+// strayed says that a child in transport mode cannot be negotiated anew, empty: it can. Its SAs would be those of the address that the peer
+// had in IKE_SA_INIT, and by now its NAT has given it another: the old one may be somebody else's, and the peer keeps what it has there
+// (see natMoved), a rekey included, but gets no more. RFC 7296, Section 2.23.1 leaves this open.
+func (sa *SA) strayed(old *child) string {
+	if old != nil || sa.path.Remote.Addr().Unmap() == sa.hostRemote() {
+		return ""
+	}
+	return "the peer was at " + sa.hostRemote().String() + " when the IKE SA began and is elsewhere by now: transport mode needs a new IKE SA for a new child"
+}
+
 // substitute puts addr in the place of the one address that all selectors have, where there is a NAT, and returns that
 // address if it is another. ok is false where the selectors are not those of addr.
 func substitute(list []ike.Selector, addr netip.Addr, nat bool) (orig netip.Addr, ok bool) {
