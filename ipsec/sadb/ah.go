@@ -26,7 +26,7 @@ func (s *SA) checkAH() error {
 }
 
 func (s *Sender) makeAH(u suite.ESP, key secret.Key, align8 bool) (err error) {
-	s.ah, err = ah.NewSealer(s.spi, u.Integ, key, u.ESN, align8, s.db.rand)
+	s.ah, err = ah.NewSealer(s.SPI(), u.Integ, key, u.ESN, align8, s.db.rand)
 	return err
 }
 
@@ -78,7 +78,7 @@ func (s *Sender) Compress(c *ipcomp.Codec, dst, src []byte, next uint8) (n int, 
 	if !s.may(len(src), false) {
 		return 0, false
 	}
-	if n, ok = c.Compress(dst, src, uint16(s.spi), next); ok {
+	if n, ok = c.Compress(dst, src, uint16(s.SPI()), next); ok {
 		s.account(len(src), false)
 	}
 	return n, ok

@@ -69,7 +69,7 @@ type DB struct {
 	anyHeld     atomic.Bool
 
 	mu       sync.Mutex // protects the rest; locks of pairs, bundles and noteMu may be taken inside
-	out      map[uint32]*Sender
+	out      map[uint32]*Pair
 	larval   map[uint32]*larval // by slot
 	bundles  map[uint32]*bundle
 	policies map[PolicyID]*policy
@@ -122,7 +122,7 @@ func New(now time.Time, c Config) (*DB, error) {
 	}
 	db := &DB{
 		base: now, rand: &lockedReader{r: c.Rand}, mtu: c.MTU, maxSlots: 1 << c.SlotBits, perDst: c.SPIPerDestination,
-		out: map[uint32]*Sender{}, larval: map[uint32]*larval{}, bundles: map[uint32]*bundle{}, policies: map[PolicyID]*policy{},
+		out: map[uint32]*Pair{}, larval: map[uint32]*larval{}, bundles: map[uint32]*bundle{}, policies: map[PolicyID]*policy{},
 		paths: index[netip.AddrPort, *path]{}, retired: map[uint32]struct{}{}, remotes: map[uint64]*Single{}, still: map[uint64]bool{},
 		entries: index[entryKey, *policy]{}, traps: map[trapKey]*trap{}, seed: maphash.MakeSeed(),
 		unlimited: boundsOf(0, Limits{}),

@@ -21,14 +21,14 @@ func (s *Single) asSender() *Sender {
 	if x := s.sender.Load(); x != nil || !s.usable() || s.opens() {
 		return x
 	}
-	x := &Sender{core: &s.core, spi: s.spi}
+	x := &Sender{core: &s.core}
 	sa := s.sa.Load()
 	var err error
 	switch s.proto {
 	case ProtoESP:
 		err = x.sealer.Init(s.spi, s.suite, sa.key, sa.integ, s.db.rand)
 	case ProtoAH:
-		err = x.makeAH(s.suite, sa.integ, sa.alignAH8)
+		err = x.makeAH(s.suite, sa.integ, sa.less().alignAH8)
 	}
 	if err != nil {
 		return nil
@@ -88,8 +88,8 @@ func (r *Receiver) Orig() (src, dst netip.Addr) {
 		dst, src = r.pair.Orig()
 		return src, dst
 	}
-	if o := r.single.sa.Load().orig; o != nil {
-		return o[0], o[1]
+	if o := r.single.sa.Load().rare; o != nil {
+		return o.origSrc, o.origDst
 	}
 	return src, dst
 }

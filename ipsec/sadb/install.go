@@ -37,7 +37,7 @@ func (db *DB) Install(now time.Time, c Child) error {
 	db.timers.stop(&l.timer)
 	delete(db.larval, db.slots.Load().index(c.SPIIn))
 	p.settle(c.Endpoint)
-	db.linkOut(&p.Sender)
+	db.linkOut(p)
 	db.live++
 	db.pairs.Store(int64(db.live))
 	db.room(1)
@@ -65,7 +65,7 @@ func (db *DB) pair(at int64, c *Child, b *bundle) (*Pair, error) {
 	p.bounds, p.CopyDF, p.CopyECN, p.DSCP = boundsOf(at, c.Limits), c.CopyDF, c.CopyECN, c.DSCP
 	p.lim, p.timer = &p.bounds, &p.clock
 	p.note.who = &p.core
-	p.Sender.core, p.Receiver.core, p.Sender.spi, p.Receiver.spi = &p.core, &p.core, c.SPIOut, c.SPIIn
+	p.Sender.core, p.Receiver.core, p.Receiver.spi = &p.core, &p.core, c.SPIIn
 	p.sequenced()
 	if err := p.choose(c); err != nil {
 		return nil, err
@@ -200,7 +200,7 @@ func (db *DB) Remove(now time.Time, spiIn uint32, onlyOut bool) Usage {
 	}
 	if p.state.Load()&stateOutClosed == 0 {
 		p.closeState(stateOutClosed)
-		db.unlinkOut(&p.Sender)
+		db.unlinkOut(p)
 		p.bundle.part(p)
 		db.dropChildPolicies(p)
 	}
@@ -224,24 +224,25 @@ func (db *DB) Remove(now time.Time, spiIn uint32, onlyOut bool) Usage {
 	return db.usage(&p.Sender.count, &p.Receiver.count)
 }
 
-func (db *DB) linkOut(s *Sender) {
-	s.next = db.out[s.spi]
-	db.out[s.spi] = s
+// linkOut and unlinkOut have a pair found by its outbound SPI, which peers chose and may have in common.
+func (db *DB) linkOut(p *Pair) {
+	p.nextOut = db.out[p.spiOut]
+	db.out[p.spiOut] = p
 }
 
-func (db *DB) unlinkOut(s *Sender) {
-	at := db.out[s.spi]
-	if at == s {
-		if s.next == nil {
-			delete(db.out, s.spi)
+func (db *DB) unlinkOut(p *Pair) {
+	at := db.out[p.spiOut]
+	if at == p {
+		if p.nextOut == nil {
+			delete(db.out, p.spiOut)
 		} else {
-			db.out[s.spi] = s.next
+			db.out[p.spiOut] = p.nextOut
 		}
 		return
 	}
-	for ; at != nil; at = at.next {
-		if at.next == s {
-			at.next = s.next
+	for ; at != nil; at = at.nextOut {
+		if at.nextOut == p {
+			at.nextOut = p.nextOut
 			return
 		}
 	}

@@ -64,11 +64,11 @@ type bounds struct {
 }
 
 // boundsOf are the limits of a single SA.
-func (db *DB) boundsOf(added int64, l *Limits) *bounds {
-	if l == nil {
+func (db *DB) boundsOf(added int64, l Limits) *bounds {
+	if l == (Limits{}) {
 		return &db.unlimited
 	}
-	b := boundsOf(added, *l)
+	b := boundsOf(added, l)
 	return &b
 }
 
@@ -172,6 +172,7 @@ type Pair struct {
 	// immutable after Install
 	bundle  *bundle
 	orig    *origins // nil: neither is known
+	nextOut *Pair    // under db.mu: another one with the same outbound SPI
 	whose   uint64
 	reqid   uint32
 	spiOut  uint32

@@ -180,8 +180,8 @@ func (db *DB) PathEvent(now time.Time, remote netip.AddrPort, quoted []byte, mtu
 		return false
 	}
 	spi, seq := binary.BigEndian.Uint32(quoted), binary.BigEndian.Uint32(quoted[4:])
-	for s := db.out[spi]; s != nil; s = s.next {
-		if p := s.quoted(seq, remote); p != nil {
+	for s := db.out[spi]; s != nil; s = s.nextOut {
+		if p := s.Sender.quoted(seq, remote); p != nil {
 			return p.lower(db, at, mtu, mtuAge)
 		}
 	}

@@ -14,8 +14,7 @@ import (
 
 // Sender is the outbound half of a pair, or a single SA that seals. It must not be copied.
 type Sender struct {
-	next *Sender    // under db.mu: another one with the same SPI
-	ah   *ah.Sealer // under mu; nil: another protocol
+	ah *ah.Sealer // under mu; nil: another protocol
 
 	// From here on: what a packet of ESP touches.
 	*core
@@ -23,11 +22,15 @@ type Sender struct {
 	now    int64      // under mu
 	count  tally      // under mu
 	sealer esp.Sealer // under mu; of ESP only
-	spi    uint32
 }
 
 // SPI is the one in its packets.
-func (s *Sender) SPI() uint32 { return s.spi }
+func (s *Sender) SPI() uint32 {
+	if p := s.pair; p != nil {
+		return p.spiOut
+	}
+	return s.single.spi
+}
 
 // Head is how many octets an ESP packet has in front of its payload; zero for other protocols.
 func (s *Sender) Head() int {

@@ -41,14 +41,20 @@ type Single struct {
 
 // said is what the owner of an SA says of it, beside what never changes and is in core. Immutable.
 type said struct {
-	at         *Endpoint      // Local is the source of its packets, Remote the destination
-	orig       *[2]netip.Addr // OrigSrc and OrigDst; nil: neither is known
-	limits     *Limits        // nil: none
+	at         *Endpoint // Local is the source of its packets, Remote the destination
+	rare       *rare     // nil: none of it
 	key, integ secret.Key
 	owner      uint64
-	reqid, seq uint32
+	reqid      uint32
 	window     int32
-	alignAH8   bool
+}
+
+// rare is what an owner may say and mostly does not, as it is in SA. Immutable.
+type rare struct {
+	origSrc, origDst netip.Addr
+	limits           Limits
+	seq              uint32
+	alignAH8         bool
 }
 
 func (s *Single) key() saKey { return saKey{s.spi, s.proto} }
@@ -92,40 +98,25 @@ func (db *DB) newSingle(at int64, sa *SA) *Single {
 // say keeps a copy of what the owner said, in memory that nobody reads yet.
 func (s *Single) say(d *said, e *Endpoint, sa *SA) {
 	*e = sa.endpoint()
-	*d = said{at: e, orig: sa.orig(), limits: sa.Limits.kept(), key: copyOf(sa.Key), integ: copyOf(sa.Integ), owner: sa.Owner,
-		reqid: sa.Reqid, seq: sa.Seq, window: int32(sa.Window), alignAH8: sa.AlignAH8}
+	*d = said{at: e, rare: sa.rare(), key: copyOf(sa.Key), integ: copyOf(sa.Integ), owner: sa.Owner, reqid: sa.Reqid, window: int32(sa.Window)}
 	s.sa.Store(d)
 }
 
-// orig is nil for an SA without original addresses.
-func (sa *SA) orig() *[2]netip.Addr {
-	if !sa.OrigSrc.IsValid() && !sa.OrigDst.IsValid() {
+// rare is nil for an SA that has none of it.
+func (sa *SA) rare() *rare {
+	r := rare{sa.OrigSrc, sa.OrigDst, sa.Limits, sa.Seq, sa.AlignAH8}
+	if r == (rare{}) {
 		return nil
 	}
-	return &[2]netip.Addr{sa.OrigSrc, sa.OrigDst}
+	return &r
 }
 
-// kept is nil for none.
-func (l Limits) kept() *Limits {
-	if l == (Limits{}) {
-		return nil
+// less is the rare part; the zero rare for none.
+func (d *said) less() rare {
+	if d.rare == nil {
+		return rare{}
 	}
-	return &l
-}
-
-// whole puts together the SA as its owner knows it, with the keys that d has. Under db.mu or s.half.
-func (s *Single) whole(d *said) SA {
-	e := d.at
-	sa := SA{Proto: s.proto, SPI: s.spi, Src: e.Local.Addr(), Dst: e.Remote.Addr(), Encap: e.Encap, SrcPort: e.Local.Port(), DstPort: e.Remote.Port(),
-		Mode: s.mode, Reqid: d.reqid, Suite: s.suite, Key: d.key, Integ: d.integ, Window: int(d.window), AlignAH8: d.alignAH8,
-		CopyECN: s.CopyECN, CopyDF: s.CopyDF, DSCP: s.DSCP, Owner: d.owner, Seq: d.seq}
-	if d.orig != nil {
-		sa.OrigSrc, sa.OrigDst = d.orig[0], d.orig[1]
-	}
-	if d.limits != nil {
-		sa.Limits = *d.limits
-	}
-	return sa
+	return *d.rare
 }
 
 // copyOf is a key with octets of its own, and none for a key that has none.
@@ -136,12 +127,21 @@ func copyOf(k secret.Key) secret.Key {
 	return k.Clone()
 }
 
+// whole puts together the SA as its owner knows it, with the keys that d has. Under db.mu or s.half.
+func (s *Single) whole(d *said) SA {
+	e, r := d.at, d.less()
+	return SA{Proto: s.proto, SPI: s.spi, Src: e.Local.Addr(), Dst: e.Remote.Addr(), Encap: e.Encap, SrcPort: e.Local.Port(), DstPort: e.Remote.Port(),
+		Mode: s.mode, Reqid: d.reqid, Suite: s.suite, Key: d.key, Integ: d.integ, Window: int(d.window), AlignAH8: r.alignAH8,
+		CopyECN: s.CopyECN, CopyDF: s.CopyDF, DSCP: s.DSCP, Owner: d.owner, Seq: r.seq,
+		OrigSrc: r.origSrc, OrigDst: r.origDst, Limits: r.limits}
+}
+
 // mature puts an SA with keys into use, of which s.first says what its owner has said. Under db.mu.
 func (db *DB) mature(s *Single, sa *SA, at int64) {
 	s.half.Lock() // Info reads some of it
 	s.mode, s.suite, s.CopyDF, s.CopyECN, s.DSCP = sa.Mode, sa.Suite, sa.CopyDF, sa.CopyECN, sa.DSCP
 	s.added = at
-	s.lim = db.boundsOf(at, s.first.limits)
+	s.lim = db.boundsOf(at, s.first.less().limits)
 	s.sequenced()
 	s.source.Store(&s.first.at.Local)
 	s.home.path = db.pathTo(s.home.Endpoint)
@@ -177,7 +177,7 @@ func (db *DB) CompleteSA(now time.Time, sa SA) error {
 		return ErrKeysKept
 	}
 	was := s.sa.Load()
-	sa.Owner, sa.Reqid, sa.Seq = cmp.Or(sa.Owner, was.owner), cmp.Or(sa.Reqid, was.reqid), cmp.Or(sa.Seq, was.seq)
+	sa.Owner, sa.Reqid, sa.Seq = cmp.Or(sa.Owner, was.owner), cmp.Or(sa.Reqid, was.reqid), cmp.Or(sa.Seq, was.less().seq)
 	s.say(&s.first, &s.home.Endpoint, &sa)
 	db.timers.stop(s.timer)
 	db.mature(s, &sa, db.Clock(now))
@@ -215,8 +215,9 @@ func (db *DB) UpdateSA(now time.Time, id SAID, c Change) error {
 		d.reqid = *c.Reqid
 	}
 	if c.Limits != nil {
-		d.limits = c.Limits.kept()
+		sa.Limits = *c.Limits
 	}
+	d.rare = sa.rare()
 	db.change(s, &sa, &d, &c, db.Clock(now))
 	return nil
 }
@@ -230,11 +231,11 @@ func (db *DB) change(s *Single, sa *SA, d *said, c *Change, at int64) {
 	}
 	if c.Endpoint != nil {
 		p := db.placeAt(sa.endpoint())
-		to, d.at, d.orig = &p, &p.Endpoint, sa.orig()
+		to, d.at = &p, &p.Endpoint
 	}
 	s.sa.Store(d) // what arrives finds it by its destination of now
 	if c.Limits != nil {
-		s.limit(d.limits)
+		s.limit(sa.Limits)
 		s.schedule(at)
 	}
 	if to != nil {
@@ -251,7 +252,7 @@ func (db *DB) change(s *Single, sa *SA, d *said, c *Change, at int64) {
 }
 
 // limit replaces the limits. Packets read them with a half's lock. Under db.mu.
-func (s *Single) limit(l *Limits) {
+func (s *Single) limit(l Limits) {
 	s.half.Lock()
 	defer s.half.Unlock()
 	defer s.lockHalves()()

@@ -102,7 +102,7 @@ func (c *core) touch() uint64 {
 }
 
 func (s *Sender) touch() uint64 {
-	n := uint64(s.sealer.SPI()) + uint64(s.spi)
+	n := uint64(s.sealer.SPI())
 	if s.core != nil {
 		n++
 	}

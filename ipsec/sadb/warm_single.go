@@ -65,7 +65,7 @@ func (w *warmSingles) towards(rules []*rule) (n int, sum uint64) {
 func (w *warmSingles) senders(list []*Single) (sum uint64) {
 	for _, s := range list {
 		if s != nil {
-			sum += uint64(s.spi) + s.core.touch()
+			sum += s.touch()
 		}
 	}
 	for _, s := range list {
@@ -87,6 +87,16 @@ func (w *warmSingles) senders(list []*Single) (sum uint64) {
 	return sum
 }
 
+// touch reads one word of each line that a packet needs of an SA. Its limits change, and those and its endpoint are written when it gets
+// its keys: the endpoint is read where it is published, and the limits are on the lines that are read for it.
+func (s *Single) touch() uint64 {
+	n := uint64(s.spi) + uint64(s.state.Load())
+	if pl := s.endpoint.Load(); pl != nil {
+		n += uint64(pl.Local.Port()) + uint64(pl.Encap)
+	}
+	return n
+}
+
 // opening is for ESP packets that are going to be opened.
 func (w *warmSingles) opening(db *DB, spis []uint32) (sum uint64) {
 	t := &db.sad
@@ -106,7 +116,7 @@ func (w *warmSingles) opening(db *DB, spis []uint32) (sum uint64) {
 	}
 	policies := 0
 	for _, s := range w.sas[:n] {
-		sum += s.core.touch() + uint64(s.sa.Load().reqid)
+		sum += s.touch() + uint64(s.sa.Load().reqid)
 		if x := s.receiver.Load(); x != nil {
 			sum += x.touch()
 		}

@@ -120,3 +120,58 @@ func TestSADGrow(t *testing.T) {
 		t.Errorf("%d left", n)
 	}
 }
+
+// TestWarmWhileChanging: what Warm reads is not written meanwhile (with -race).
+func TestWarmWhileChanging(t *testing.T) {
+	db := newDB(t, 0)
+	key := secret.New([]byte(gcmKey))
+	buf := make([]byte, 256)
+	out, in, _ := keyed(t, db, 1, key)
+	singleTrip(t, db, 1, 1, buf)
+	var all sync.WaitGroup
+	var stop atomic.Bool
+	all.Go(func() {
+		var w Warm
+		for !stop.Load() {
+			w.Sealing(db, []Remote{{Addr: ipOf(inner(1))}, {Addr: ipOf(inner(2))}})
+			w.Opening(db, []uint32{out.SPI, in.SPI, 0x2000})
+		}
+	})
+	for i := range 300 {
+		e := out
+		e.DstPort = uint16(4500 + i%2)
+		place, limits := e.place(), Limits{HardPackets: uint64(1000 + i), HardTime: 1 << 40}
+		if err := db.UpdateSA(start, out.ID(), Change{Limits: &limits, Endpoint: &place}); err != nil {
+			t.Fatal(err)
+		}
+		spi, err := db.ReserveSA(start, Reservation{Proto: ProtoESP, Src: peer.Addr(), Dst: local.Addr(), Mode: Tunnel, Min: 0x2000, Max: 0x2000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sa := inSA(spi)
+		if err := db.CompleteSA(start, sa); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.DeleteSA(start, sa.ID()); err != nil {
+			t.Fatal(err)
+		}
+		db.forgetRetired(never)
+		_, _, ids := keyed(t, db, 2, key)
+		for _, id := range ids {
+			if _, err := db.SPDDelete(id); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for k := range uint32(2) {
+			id := SAID{ProtoESP, 1<<20 + 4 + k, outer(2)}
+			if k == 1 {
+				id.Dst = local.Addr()
+			}
+			if _, err := db.DeleteSA(start, id); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	stop.Store(true)
+	all.Wait()
+}
