@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/natterjack/natterjack/crypt/secret"
 	"github.com/natterjack/natterjack/crypt/suite"
@@ -96,5 +97,38 @@ func TestPSKAuth(t *testing.T) {
 	inner := secret.New(prf.Sum(psk, []byte("Key Pad for IKEv2")))
 	if got := pskAuth(prf, psk, octets); !bytes.Equal(got, prf.Sum(inner, octets)) {
 		t.Errorf("AUTH %x", got)
+	}
+}
+
+// RFC 7296, Sections 1.3.1 and 2.19: a child in transport mode is between the hosts' own addresses, also where the IKE SA has virtual ones;
+// those are for the children in tunnel mode.
+func TestTransportHasNoVirtualAddress(t *testing.T) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	virtual := netip.MustParseAddr("10.30.0.1")
+	for _, initiator := range []bool{true, false} {
+		for _, mode := range []ike.Mode{ike.ModeTransport, ike.ModeTunnel} {
+			sa, c := transported(start, initiator, true)
+			sa.conn.VIPs = []netip.Addr{netip.IPv4Unspecified()}
+			if initiator {
+				sa.vips = []netip.Addr{virtual}
+			} else {
+				sa.leased = []netip.Addr{virtual}
+			}
+			c.conf.LocalTS, c.conf.RemoteTS = []ike.Selector{{Dynamic: true, PortTo: 65535}}, []ike.Selector{{Dynamic: true, PortTo: 65535}}
+			c.conf.Mode, c.sa.Mode = mode, mode
+			sa.fill(c)
+			if has := len(c.sa.VIPs) > 0; has != (mode == ike.ModeTunnel) {
+				t.Errorf("initiator %t, %v: installed with virtual addresses %v", initiator, mode, c.sa.VIPs)
+			}
+			local, _ := sa.firstSelectors(c.conf)
+			all := netip.MustParseAddr("255.255.255.255")
+			want := ike.Selector{From: sa.hostLocal(), To: sa.hostLocal(), PortTo: 65535}
+			if mode == ike.ModeTunnel {
+				want.From, want.To = netip.IPv4Unspecified(), all
+			}
+			if len(local) != 1 || local[0].From != want.From || local[0].To != want.To {
+				t.Errorf("initiator %t, %v: offers %s", initiator, mode, show(local))
+			}
+		}
 	}
 }

@@ -11,7 +11,9 @@ import (
 	"net/netip"
 )
 
-// told looks at an ICMP message to this side that an SA has delivered.
+// told looks at an ICMP message to this side that an SA has delivered. Locks: the inbound half in hand is held (Inbound.take), and below
+// db.mu; so nothing here may take db.mu, and sadb.DB.TooBig does not. It takes the lock of an SA that seals: one that opens is never
+// such, so that nobody who has that one waits for this.
 func (in *Inbound) told(p []byte) {
 	i := &in.in
 	if i.upper == 0 || i.fragment || i.n < i.upper+icmpHeader {

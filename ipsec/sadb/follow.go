@@ -3,7 +3,7 @@
 // Single SAs follow their peer: RFC 3947, Section 7; RFC 7296, Section 2.23. Key daemons of PF_KEY do not know of it, so the engine
 // moves what their owner sends to the old address and port. Only the newest authentic packet of an SA that opens may do
 // that; it can have been copied and raced by an attacker on the path (HOSTILE T-069), and the peer's next one puts it right. A peer's
-// packets move the SAs of that peer alone, and never to where another peer of the owner is.
+// packets move the SAs of that peer alone, and never to where another peer is, of whatever owner.
 
 package sadb
 
@@ -36,7 +36,7 @@ func (db *DB) linkRemote(s *Single) {
 	if !ep.UDP() {
 		return
 	}
-	h := db.hashOf(s.remote())
+	h := db.hashOf(ep.Remote)
 	s.before, s.behind = nil, db.remotes[h]
 	if s.behind != nil {
 		s.behind.before = s
@@ -45,12 +45,12 @@ func (db *DB) linkRemote(s *Single) {
 	db.remotes[h] = s
 }
 
-func (db *DB) hashOf(k remoteKey) uint64 { return hashOfEnd(db.seed, k.owner, k.to) }
+func (db *DB) hashOf(to netip.AddrPort) uint64 { return hashOfEnd(db.seed, 0, to) }
 
 // sendingTo are the SAs that are listed under a key; the one that was given last may be taken out meanwhile. Under db.mu.
 func (db *DB) sendingTo(k remoteKey) iter.Seq[*Single] {
 	return func(yield func(*Single) bool) {
-		for x := db.remotes[db.hashOf(k)]; x != nil; {
+		for x := db.remotes[db.hashOf(k.to)]; x != nil; {
 			next := x.behind
 			if x.remote() == k && !yield(x) {
 				return
@@ -67,7 +67,7 @@ func (db *DB) unlinkRemote(s *Single) {
 	if !s.listed {
 		return
 	}
-	h := db.hashOf(s.remote())
+	h := db.hashOf(s.remote().to)
 	if s.behind != nil {
 		s.behind.before = s.before
 	}
@@ -142,7 +142,7 @@ func (db *DB) follow(s *Single, n *Notice) bool {
 	owner, peer := sa.owner, sa.at.Local
 	still := db.still[owner]
 	heard, ok := r.heardFrom()
-	if !still && ok && db.another(owner, heard, peer) {
+	if !still && ok && db.another(heard, peer) {
 		return false
 	}
 	from, to, local, ok := r.claim(still, heard)
@@ -165,11 +165,11 @@ func (db *DB) follow(s *Single, n *Notice) bool {
 // one peer moves what is another's.
 func (s *Single) peer() netip.AddrPort { return s.sa.Load().at.Remote }
 
-// another reports whether the owner's SAs for a peer other than that one send to an address. One peer can write another's address as
-// its source; where somebody is already nobody else moves to. Under db.mu.
-func (db *DB) another(owner uint64, to, peer netip.AddrPort) bool {
-	for x := range db.sendingTo(remoteKey{owner, to}) {
-		if x.peer() != peer {
+// another reports whether SAs for a peer other than that one send to an address, whoever owns them: what is sealed is chosen by where it
+// goes (whose). One peer can write another's address as its source; where somebody is already nobody else moves to. Under db.mu.
+func (db *DB) another(to, peer netip.AddrPort) bool {
+	for x := db.remotes[db.hashOf(to)]; x != nil; x = x.behind {
+		if x.endpoint.Load().Remote == to && x.peer() != peer {
 			return true
 		}
 	}

@@ -109,13 +109,20 @@ func TestFollowOff(t *testing.T) {
 }
 
 // TestFollowOnePeer: a peer that writes another's address as its source takes nothing of the other's, now or later, and does not end up
-// at its address itself.
+// at its address itself; whether both are one owner's or not.
 func TestFollowOnePeer(t *testing.T) {
+	for _, owner := range []uint64{1, 2} {
+		followOnePeer(t, owner)
+	}
+}
+
+func followOnePeer(t *testing.T, owner uint64) {
 	db := newDB(t, 0)
 	b := netip.MustParseAddrPort("203.0.113.77:4500")
 	addSA(t, db, inSA(0x1000))
 	outA := addSA(t, db, outSA(0x2000))
 	ib, ob := inSA(0x1100), outSA(0x2100)
+	ib.Owner, ob.Owner = owner, owner
 	ib.Src, ib.SrcPort, ob.Dst, ob.DstPort = b.Addr(), b.Port(), b.Addr(), b.Port()
 	addSA(t, db, ib)
 	outB := addSA(t, db, ob)
@@ -205,5 +212,41 @@ func TestFollowHeard(t *testing.T) {
 	}
 	if mappings(db); out.Endpoint().Remote != thief {
 		t.Errorf("sends to %v after the next look", out.Endpoint().Remote)
+	}
+}
+
+// TestFollowOneAfterAnother: where one client of a NAT was, another is later, and then the first one again: each goes where it is heard as
+// long as nobody is there, and takes nothing of the other with it.
+func TestFollowOneAfterAnother(t *testing.T) {
+	db := newDB(t, 0)
+	nat := func(port uint16) netip.AddrPort { return netip.AddrPortFrom(peer.Addr(), port) }
+	var outs [2]*Single
+	for i := range outs {
+		in, out := inSA(0x1000+uint32(i)), outSA(0x2000+uint32(i))
+		in.SrcPort, out.DstPort = 30001+uint16(i), 30001+uint16(i)
+		in.Owner, out.Owner = 1, 1
+		addSA(t, db, in)
+		outs[i] = addSA(t, db, out)
+	}
+	for n, c := range []struct {
+		who   int
+		from  uint16
+		where [2]uint16
+	}{
+		{0, 40000, [2]uint16{40000, 30002}},
+		{1, 40000, [2]uint16{40000, 30002}}, // the first is there
+		{0, 40001, [2]uint16{40001, 30002}},
+		{1, 40000, [2]uint16{40001, 40000}}, // it is not any more
+		{0, 40000, [2]uint16{40001, 40000}},
+		{1, 30001, [2]uint16{40001, 30001}}, // where the first began
+		{0, 40000, [2]uint16{40000, 30001}},
+	} {
+		_ = opens(db, start.Add(time.Duration(n)*2*time.Second), packet(t, 0x1000+uint32(c.who), n+1), nat(c.from), local)
+		mappings(db)
+		for i, out := range outs {
+			if got := out.Endpoint().Remote; got != nat(c.where[i]) {
+				t.Errorf("step %d: client %d is at %v, expected port %d", n, i, got, c.where[i])
+			}
+		}
 	}
 }
