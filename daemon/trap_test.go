@@ -115,6 +115,7 @@ func TestTrap(t *testing.T) {
 	if err := ask(t, client, 5*time.Second); err != nil {
 		t.Fatalf("the held packet: %v", err)
 	}
+	eventually(t, "the event of the child", func() bool { return client.count(ike.EventChildUp) > 0 }) // the echo may be sooner
 	if n := client.count(ike.EventChildUp); n != 1 {
 		t.Errorf("%d children came up, expected one", n)
 	}
