@@ -17,6 +17,10 @@ import (
 // maxDumps bounds the listings that running DUMPs hold, a few octets for each SA.
 const maxDumps = 32
 
+// userPause is between the beginnings of DUMPs of clients without privileges, all of them together: each lists all SAs in one turn of the
+// server, while a key daemon waits for its SPI.
+const userPause = time.Second
+
 // seqOffset is where sadb_msg_seq is in a message.
 const seqOffset = 8
 
@@ -32,19 +36,25 @@ type dump struct {
 }
 
 // startDump begins one; Next has its messages. Nothing to show is ENOENT.
-func (s *Server) startDump(_ time.Time, c *client, m *pfkey.Message) error {
+func (s *Server) startDump(now time.Time, c *client, m *pfkey.Message) error {
 	all, users := s.dumps()
 	if c.dump != nil || all >= maxDumps || !c.privileged && users >= maxDumps/userPart {
 		return pfkey.EBUSY
+	}
+	proto := m.SAType.Proto()
+	if m.Type == pfkey.TypeDump && proto == 0 && m.SAType != pfkey.SATypeUnspec {
+		return pfkey.EINVAL
+	}
+	if !c.privileged {
+		if now.Before(s.userDump) {
+			return pfkey.EBUSY
+		}
+		s.userDump = now.Add(userPause)
 	}
 	d := &dump{header: pfkey.Header{Type: m.Type, PID: m.PID}, filter: m.Filter}
 	if m.Type == pfkey.TypeSPDDump {
 		d.policies = s.policies.ids(c.codec.Dialect)
 	} else {
-		proto := m.SAType.Proto()
-		if proto == 0 && m.SAType != pfkey.SATypeUnspec {
-			return pfkey.EINVAL
-		}
 		d.sas = s.db.SAs(proto, true)
 	}
 	d.left = uint32(len(d.sas) + len(d.policies))

@@ -73,6 +73,7 @@ type duel struct {
 	log []string
 	// overhears are the clients that were or are promiscuous at the last request.
 	overhears map[int]bool
+	userDump  time.Time // before it no client without privileges begins a DUMP
 }
 
 func newDuel(t testing.TB, d *dice) *duel {
@@ -284,7 +285,15 @@ func (u *duel) dump() {
 		}
 	}
 	clear(u.got)
+	soon := !bad && !c.privileged && u.now.Before(u.userDump)
+	if !bad && !c.privileged && !soon {
+		u.userDump = u.now.Add(time.Second)
+	}
 	switch {
+	case soon:
+		if len(got) != 1 || got[0].Errno != pfkey.EBUSY {
+			u.fail("%d messages to a dump that comes too soon", len(got))
+		}
 	case bad || want == 0:
 		if len(got) != 1 && !c.promisc || bad && got[0].Errno != pfkey.EINVAL || !bad && got[0].Errno != pfkey.ENOENT {
 			u.fail("%d messages to an empty or wrong dump", len(got))

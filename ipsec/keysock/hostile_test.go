@@ -315,3 +315,16 @@ func (w *world) comeAndGo(t *testing.T) {
 		here = append(here, id)
 	}
 }
+
+// A DUMP that shows nothing costs as much as any: clients without privileges begin one a second, and are in nobody's way meanwhile.
+func TestUserDumps(t *testing.T) {
+	w := newWorld(t, keysock.Config{})
+	key, one, two := w.client(pfkey.Linux, true), w.client(pfkey.Linux, false), w.client(pfkey.Linux, false)
+	dump := header(pfkey.TypeDump, 0)
+	w.want(one, dump, pfkey.ENOENT)
+	w.want(one, dump, pfkey.EBUSY)
+	w.want(two, dump, pfkey.EBUSY)
+	w.want(key, dump, pfkey.ENOENT)
+	w.now = w.now.Add(time.Second)
+	w.want(two, dump, pfkey.ENOENT)
+}

@@ -68,6 +68,7 @@ type Server struct {
 	sas      saTable
 	policies policyTable
 	acquires acquires
+	userDump time.Time       // before it no client without privileges begins a DUMP
 	left     map[uint64]bool // owners that said pfkey.PrivateFresh and have ended; empty after the next of them
 
 	// of the call in progress
