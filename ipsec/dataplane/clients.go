@@ -43,9 +43,9 @@ const (
 	portDraws = 64
 	// sweepStep is how many clients are looked at for their end when one comes, or has no room.
 	sweepStep = 8
-	// tickPause is between two ticks, and tickStep how many clients of a shard are looked at in one: nobody waits long for its lock.
+	// tickPause is between two ticks, and tickStep how many clients and entries of a shard are let go in one: nobody waits long for its lock.
 	tickPause = int64(10 * time.Second)
-	tickStep  = 256
+	tickStep  = 2048
 )
 
 // owner is a client: the reqid of its pairs, which a rekey keeps, or the tag of its single SAs, which one gets from the other when
@@ -137,8 +137,8 @@ func (t *clients) shard(a sadb.IP) *clientShard {
 	return &t.shards[x>>58]
 }
 
-// Tick lets go of clients that have ended, and with them of the keys of their SAs, though nobody comes. Call it now and then, from one
-// goroutine or several; it does nothing mostly.
+// Tick lets go of clients of pairs that have ended, and with them of the keys of their SAs, though nobody comes. Call it now and then, from
+// one goroutine or several; it does nothing mostly.
 func (e *Engine) Tick(now time.Time) {
 	t, at := &e.nats, e.db.Clock(now)
 	last := t.ticked.Load()

@@ -167,3 +167,36 @@ func TestTickLetsGo(t *testing.T) {
 		t.Errorf("who lives has port %d, had %d", port, kept)
 	}
 }
+
+// TestTickIsBounded: however many have ended, one tick holds a shard for a bounded number of entries, and the next goes on.
+func TestTickIsBounded(t *testing.T) {
+	h := newHouse(t, time.Unix(1_800_000_000, 0))
+	sh := h.gw.e.nats.shard(slotAt(natted.outside.Addr(), 1701).remote)
+	const people = tickStep/maxFlows + 2
+	var all []*tenant
+	for range people {
+		c := h.move()
+		for port := range maxFlows {
+			h.up(c, protoUDP, uint16(2000+port))
+		}
+		all = append(all, c)
+	}
+	for _, c := range all {
+		h.gw.db.Remove(h.now, c.spiGW, false)
+	}
+	h.now = h.now.Add(time.Duration(tickPause))
+	h.gw.e.Tick(h.now)
+	for _, want := range []int{people - tickStep/maxFlows, 0} {
+		h.now = h.now.Add(time.Duration(endpointRest))
+		h.gw.e.Tick(h.now)
+		if n := len(sh.clients[natted.outside.Addr()]); n != want {
+			t.Errorf("%d clients, expected %d", n, want)
+		}
+	}
+	ports := len(sh.out)
+	h.now = h.now.Add(time.Duration(flowRest))
+	h.gw.e.Tick(h.now)
+	if n := len(sh.out); ports-n != tickStep {
+		t.Errorf("%d ports of %d, expected %d fewer", n, ports, tickStep)
+	}
+}

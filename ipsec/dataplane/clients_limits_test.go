@@ -308,7 +308,12 @@ func TestSinglesKeepTheirPort(t *testing.T) {
 	old := b.spi
 	add(b, 0x3000) // its daemon knows where it is by now
 	drop(b, old)
-	down(pb, b) // no packet has come by the new SA
+	down(pb, b)                                          // no packet has come by the new SA
+	for _, d := range []int64{tickPause, endpointRest} { // nor does one for a while
+		now = now.Add(time.Duration(d))
+		gw.e.Tick(now)
+	}
+	down(pb, b)
 	if up(b) != pb {
 		t.Error("a new SA with the same endpoint has another port")
 	}

@@ -45,7 +45,7 @@ type clientShard struct {
 
 // add makes the entry of a flow, with the port inside if nobody has it.
 func (sh *clientShard) add(now int64, own slot, w who) (port uint16, ok bool) {
-	sh.forget(now)
+	sh.forget(now, tickStep)
 	c := sh.client(now, own, w)
 	key := inbound{slot: own, owner: c.owner}
 	if f := sh.in[key]; f != nil {
@@ -160,33 +160,36 @@ func sameOrig(a, b *sadb.Receiver) bool {
 
 // sweep buries some clients that have ended.
 func (sh *clientShard) sweep(now int64) {
-	sh.look(sweepStep, func(c *client) {
-		if c.gone(now) {
-			sh.bury(now, c)
-		}
-	})
-}
-
-// tick buries clients that have had no SA for a while, and gives back ports that have rested.
-func (sh *clientShard) tick(now int64) {
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	sh.forget(now)
-	sh.look(tickStep, func(c *client) {
-		if c.ended() && c.endedFor(now) >= endpointRest { // a pair's too: another of its reqid may be on its way
-			sh.bury(now, c)
-		}
-	})
-}
-
-// look shows at most n clients, each time others.
-func (sh *clientShard) look(n int, at func(*client)) {
+	n := sweepStep
 	for _, list := range sh.clients {
 		for _, c := range list {
 			if n--; n < 0 {
 				return
 			}
-			at(c)
+			if c.gone(now) {
+				sh.bury(now, c)
+			}
+		}
+	}
+}
+
+// tick buries clients of pairs that have had none for a while, and gives back ports that have rested. Those of single SAs are not looked at:
+// what a key daemon has put in the place of the SA that one was heard by last, in silence, is not known here, and its port is not to go.
+func (sh *clientShard) tick(now int64) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.forget(now, tickStep)
+	left := tickStep
+	for _, list := range sh.clients {
+		for _, c := range list {
+			if left <= 0 {
+				return
+			}
+			left--
+			if c.pair.Load() != nil && c.ended() && c.endedFor(now) >= endpointRest { // another of its reqid may be on its way until then
+				left -= len(c.flows)
+				sh.bury(now, c)
+			}
 		}
 	}
 }
@@ -248,10 +251,11 @@ func (sh *clientShard) end(now int64, f *natFlow) {
 	f.by.last = f
 }
 
-// forget gives back ports that have rested.
-func (sh *clientShard) forget(now int64) {
-	for f := sh.oldest; f != nil && now-f.endedAt >= flowRest; f = sh.oldest {
+// forget gives back at most n ports that have rested.
+func (sh *clientShard) forget(now int64, n int) {
+	for f := sh.oldest; f != nil && now-f.endedAt >= flowRest && n > 0; f = sh.oldest {
 		sh.drop(f)
+		n--
 	}
 }
 
