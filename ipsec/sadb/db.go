@@ -81,7 +81,7 @@ type DB struct {
 	queueOut []retiredSPI
 	timers   timers
 	serial   uint64                   // of the last single SA or policy
-	remotes  map[uint64]*Single       // outbound single SAs in UDP, by the hash of whose they are and where they send
+	remotes  map[uint64]*Single       // outbound single SAs in UDP, by the hash of where they send
 	still    map[uint64]bool          // owners whose SAs do not follow
 	entries  index[entryKey, *policy] // SPDEntries by their selectors
 	traps    map[trapKey]*trap        // unanswered Acquires of SPDEntries

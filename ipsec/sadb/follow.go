@@ -45,7 +45,7 @@ func (db *DB) linkRemote(s *Single) {
 	db.remotes[h] = s
 }
 
-func (db *DB) hashOf(to netip.AddrPort) uint64 { return hashOfEnd(db.seed, 0, to) }
+func (db *DB) hashOf(to netip.AddrPort) uint64 { return hashOfEnd(db.seed, to) }
 
 // sendingTo are the SAs that are listed under a key; the one that was given last may be taken out meanwhile. Under db.mu.
 func (db *DB) sendingTo(k remoteKey) iter.Seq[*Single] {

@@ -58,12 +58,11 @@ func (x index[K, P]) drop(h uint64, p P) {
 // hashOf is the hash of a key without pointers.
 func hashOf[K comparable](seed maphash.Seed, k K) uint64 { return maphash.Comparable(seed, k) }
 
-// hashOfEnd is that of an owner's address and port; netip's have a pointer.
-func hashOfEnd(seed maphash.Seed, owner uint64, a netip.AddrPort) uint64 {
+// hashOfEnd is that of an address and port; netip's have a pointer.
+func hashOfEnd(seed maphash.Seed, a netip.AddrPort) uint64 {
 	type end struct {
 		IP
-		owner uint64
-		port  uint16
+		port uint16
 	}
-	return hashOf(seed, end{ipOf(a.Addr()), owner, a.Port()})
+	return hashOf(seed, end{ipOf(a.Addr()), a.Port()})
 }

@@ -56,7 +56,7 @@ func TestNewMapping(t *testing.T) {
 	if n := mappings(db); len(n) != 0 || db.Inbound(spi).Endpoint().Remote != moved {
 		t.Errorf("after the move: %+v", n)
 	}
-	if len(db.paths) != 1 || db.paths.find(hashOfEnd(db.seed, 0, moved), moved) == nil {
+	if len(db.paths) != 1 || db.paths.find(hashOfEnd(db.seed, moved), moved) == nil {
 		t.Error("the old path is still there")
 	}
 }

@@ -54,7 +54,7 @@ func (db *DB) placeAt(e Endpoint) place { return place{Endpoint: e, path: db.pat
 // pathTo is the path of an endpoint, shared with others to the same one. Under db.mu.
 func (db *DB) pathTo(e Endpoint) *path {
 	key := pathKey(e)
-	h := hashOfEnd(db.seed, 0, key)
+	h := hashOfEnd(db.seed, key)
 	p := db.paths.find(h, key)
 	if p == nil {
 		p = &path{first: int32(db.mtu), key: key}
@@ -76,7 +76,7 @@ func (db *DB) leave(pl *place) {
 	if p.refs--; p.refs > 0 {
 		return
 	}
-	db.paths.drop(hashOfEnd(db.seed, 0, p.key), p)
+	db.paths.drop(hashOfEnd(db.seed, p.key), p)
 	if p.until.Swap(0) != 0 {
 		db.lowered.Add(-1)
 	}
@@ -170,7 +170,7 @@ func (db *DB) PathEvent(now time.Time, remote netip.AddrPort, quoted []byte, mtu
 	if thisHost {
 		lowered := false
 		for _, key := range [2]netip.AddrPort{remote, netip.AddrPortFrom(remote.Addr(), 0)} {
-			if p := db.paths.find(hashOfEnd(db.seed, 0, key), key); p != nil && p.lower(db, at, mtu, mtuAge) {
+			if p := db.paths.find(hashOfEnd(db.seed, key), key); p != nil && p.lower(db, at, mtu, mtuAge) {
 				lowered = true
 			}
 		}
