@@ -27,6 +27,8 @@ const (
 	maxShared = 128
 	// sharedArena holds datagrams of one WriteBatch with their headers; more of them are more calls.
 	sharedArena = 1 << 20
+	// drainErrors ends drain where errors alone come.
+	drainErrors = 64
 	// checksumAt is where the checksum is, for IPV6_CHECKSUM: RFC 8200, Section 8.1 wants one, RFC 3948 none in IPv4.
 	checksumAt = 6
 )
@@ -88,13 +90,21 @@ func newShared(conn *Conn) (*Shared, error) {
 	return s, nil
 }
 
-// drain throws away what came between the socket and its first filter, which lets nothing in: so it ends.
+// drain throws away what came between the socket and its first filter, which lets nothing in: so it ends. ICMP errors about others' datagrams
+// go on to be reported; drainErrors of them are enough.
 func (s *Shared) drain() error {
 	var octet [1]byte
 	var err error
 	control := s.conn.raw.Control(func(fd uintptr) {
-		for err == nil || err == unix.EINTR {
+		for failures := 0; failures < drainErrors; {
 			_, _, err = unix.Recvfrom(int(fd), octet[:], unix.MSG_DONTWAIT|unix.MSG_TRUNC)
+			e, failed := err.(unix.Errno)
+			switch {
+			case failed && !passing(e):
+				return
+			case failed:
+				failures++
+			}
 		}
 	})
 	if control != nil {
