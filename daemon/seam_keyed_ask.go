@@ -222,22 +222,21 @@ func (k *keyed) move(p *keyedPair, path ike.Path) error {
 	if p.mode == ike.ModeTransport && (to.Remote.Addr() != old.Remote.Addr() || to.Local.Addr() != old.Local.Addr()) {
 		return errStays
 	}
+	if sending { // first what may be refused: another may have the name of this SA there
+		if err := k.moveSA(p, keyedOut, to, outOld); err != nil {
+			return err
+		}
+		k.mu.Lock()
+		p.outAt = to
+		k.mu.Unlock()
+		if err := k.moveCompression(p, keyedOut, outOld, to); err != nil {
+			return err
+		}
+	}
 	if err := k.moveIn(p, to); err != nil {
 		return err
 	}
 	if err := k.moveCompression(p, keyedIn, old, to); err != nil {
-		return err
-	}
-	if !sending {
-		return k.movePolicies(p)
-	}
-	if err := k.moveSA(p, keyedOut, to, outOld); err != nil {
-		return err
-	}
-	k.mu.Lock()
-	p.outAt = to
-	k.mu.Unlock()
-	if err := k.moveCompression(p, keyedOut, outOld, to); err != nil {
 		return err
 	}
 	return k.movePolicies(p)

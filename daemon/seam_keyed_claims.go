@@ -120,17 +120,47 @@ func (k *keyed) movePolicies(p *keyedPair) error {
 	return k.reclaim(p, list)
 }
 
-// dropPolicies takes a pair's policies back.
+// dropPolicies takes a pair's policies back. One that only is not to send any more keeps those of what comes in, behind all others that want
+// them: who sends is to be heard.
 func (k *keyed) dropPolicies(p *keyedPair, onlyOut bool) {
 	k.mu.Lock()
-	list := p.out
+	list, in := p.out, p.in
 	p.out = nil
 	if !onlyOut {
-		list = slices.Concat(list, p.in)
+		list, in = slices.Concat(list, p.in), nil
 		p.in = nil
 	}
 	k.mu.Unlock()
 	k.disclaim(p, list)
+	k.yield(p, in)
+}
+
+// yield lets all others who want policies go before who.
+func (k *keyed) yield(who claimant, list []keyedPolicy) {
+	k.spd.Lock()
+	defer k.spd.Unlock()
+	for _, x := range list {
+		k.mu.Lock()
+		users := k.policies[x]
+		had := first(users) == who
+		if i := slices.Index(users, who); i > 0 {
+			copy(users[1:], users[:i])
+			users[0] = who
+		}
+		next := first(users)
+		m := x.message(next)
+		k.mu.Unlock()
+		if had && next != who {
+			k.handOver(m)
+		}
+	}
+}
+
+// handOver says of whom a policy is now.
+func (k *keyed) handOver(m *pfkey.Message) {
+	if _, err := k.request(m); err != nil && !errors.Is(err, errNoService) {
+		k.opts.Log.Error("a policy could not be handed over", "reason", err.Error())
+	}
 }
 
 // hold implements ipsec. Policies out alone are said: what comes in by a trap's SAs is in their children's policies, and what comes in the

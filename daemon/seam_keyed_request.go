@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 
 	"github.com/natterjack/natterjack/ike"
@@ -36,12 +37,17 @@ func answers(q, a *pfkey.Message) bool {
 	return sameAddress(q.Src, q.NewSrc, a.Src) && sameAddress(q.Dst, q.NewDst, a.Dst)
 }
 
-// sameAddress reports whether an answer has an address of the request, the old or the new one.
+// sameAddress reports whether an answer has an address of the request, the old or the new one. Prefixes are compared without the bits that they
+// leave open: a policy's are said as who said it last wrote them.
 func sameAddress(old, moved, got *pfkey.Address) bool {
 	if old == nil {
 		return true
 	}
-	return got != nil && (got.Addr == old.Addr || moved != nil && got.Addr == moved.Addr)
+	same := func(a *pfkey.Address) bool {
+		n := int(a.PrefixLen)
+		return netip.PrefixFrom(got.Addr, n).Masked() == netip.PrefixFrom(a.Addr, n).Masked()
+	}
+	return got != nil && (same(old) || moved != nil && same(moved))
 }
 
 // request sends a message and waits for its answer.

@@ -45,9 +45,23 @@ func TestKeyedAnswers(t *testing.T) {
 		"no SA":             {func(m *pfkey.Message) { m.SA = nil }, false},
 		"another address":   {func(m *pfkey.Message) { m.Dst = end("198.51.100.2") }, false},
 		"no address":        {func(m *pfkey.Message) { m.Src = nil }, false},
+		"a longer prefix":   {func(m *pfkey.Message) { m.Src.PrefixLen = 24 }, true}, // the request's counts
 	} {
 		if got := answers(request, about(c.change)); got != c.want {
 			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
+// TestKeyedPrefixes: the selectors of a policy are compared without the bits that the prefix leaves open, which somebody else may have set.
+func TestKeyedPrefixes(t *testing.T) {
+	of := func(a string) *pfkey.Address {
+		p := netip.MustParsePrefix(a)
+		return &pfkey.Address{PrefixLen: uint8(p.Bits()), Sockaddr: pfkey.Addressed(netip.AddrPortFrom(p.Addr(), 0))}
+	}
+	for got, want := range map[string]bool{"10.1.0.0/16": true, "10.1.0.1/16": true, "10.2.0.0/16": false} {
+		if same := sameAddress(of("10.1.0.0/16"), nil, of(got)); same != want {
+			t.Errorf("%s: %t", got, same)
 		}
 	}
 }
@@ -99,6 +113,11 @@ func TestKeyedNames(t *testing.T) {
 	}
 	if a, ok := k.Ask(time.Now(), 7, ike.Move{SPIIn: first.SPIIn, Path: thief}).(ike.Failed); !ok || a.Refusal != ike.RefusalUnsupported {
 		t.Errorf("a move to where the name is another's: %+v", a)
+	}
+	for _, ref := range s.db.SAs(0, false) { // the policy of what comes in is where it was
+		if i, ok := ref.Info(); ok && i.SPI == first.SPIIn && i.Src != netip.MustParseAddr("198.51.100.1") {
+			t.Errorf("the inbound SA is of %v after the move was refused", i.Src)
+		}
 	}
 	if a := k.Ask(time.Now(), 7, ike.Move{SPIIn: first.SPIIn, Path: first.Path}); a != (ike.Installed{}) {
 		t.Fatalf("and back: %+v", a)

@@ -75,6 +75,11 @@ func TestTakeOverBeforeInstalled(t *testing.T) {
 			if got := sealing(db); late != (ike.Installed{}) || !slices.Equal(got, []uint32{want}) {
 				t.Errorf("the older one: %+v; sent on %x, expected the newer one's %x", late, got, want)
 			}
+			for _, p := range db.SPDList() {
+				if got := p.Templates[0].Reqid; got != b.Reqid {
+					t.Errorf("policy %v is for reqid %d, expected the newer one's %d", p.Dir, got, b.Reqid)
+				}
+			}
 		})
 	}
 }
