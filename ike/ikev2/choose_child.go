@@ -86,6 +86,9 @@ func (sa *SA) consider(k *choice, conf *ike.ChildConfig) {
 		if k.hosts != nil {
 			peers, ours = k.hosts.remote, k.hosts.local
 		}
+		if w.old != nil && sa.strayed(nil) != "" { // a rekey gets no more of where the peer is not any more
+			confRemote, confLocal = narrow(w.old.sa.TSRemote, confRemote), narrow(w.old.sa.TSLocal, confLocal)
+		}
 	}
 	remote, local := narrow(peers, confRemote), narrow(ours, confLocal)
 	if len(remote) == 0 || len(local) == 0 {

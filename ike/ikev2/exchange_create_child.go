@@ -75,6 +75,9 @@ func (sa *SA) childTask(conf *ike.ChildConfig, request uint64) *task {
 // askChild draws what the request needs: an SPI, and a key exchange value where the proposal has one.
 func (sa *SA) askChild(now time.Time, a *attempt) {
 	if why := sa.stale(a); why != "" {
+		if a.old == nil && a.t.request == 0 { // nobody waits for the answer: a child that was to take another's place does not come
+			sa.report(ike.Event{Kind: ike.EventFailed, Detail: "child " + a.conf.Name + ": " + why})
+		}
 		sa.end(a.t, why)
 		return
 	}

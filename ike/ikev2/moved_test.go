@@ -17,6 +17,8 @@ func transported(start time.Time, initiator, behind bool) (*SA, *child) {
 	sa.initiator, sa.natLocal, sa.natPeer = initiator, false, behind
 	conf := &ike.ChildConfig{Name: "l2tp", Mode: ike.ModeTransport}
 	c := &child{conf: conf, sa: ike.ChildSA{ChildID: 1, SPIIn: 1, SPIOut: 2, Mode: ike.ModeTransport, Path: sa.path, Encap: true, Config: conf}}
+	all := func(a netip.Addr) []ike.Selector { return []ike.Selector{{From: a, To: a, PortTo: 65535}} }
+	c.sa.TSLocal, c.sa.TSRemote = all(sa.hostLocal()), all(sa.hostRemote())
 	if behind {
 		c.sa.OrigRemote = netip.MustParseAddr("10.1.0.2")
 	}
@@ -132,6 +134,46 @@ func TestNoNewTransportAfterAMove(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A rekey after that gives the peer no more of its old address than the child has; before it, what is configured.
+func TestRekeyAfterAMoveIsNoWider(t *testing.T) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, moved := range []bool{false, true} {
+		sa, c := transported(start, false, true)
+		c.conf.Proposals = []ike.ESPProposal{gcmESP()}
+		c.conf.LocalTS, c.conf.RemoteTS = []ike.Selector{{Dynamic: true, PortTo: 65535}}, []ike.Selector{{Dynamic: true, PortTo: 65535}}
+		for _, s := range []*ike.Selector{&c.sa.TSLocal[0], &c.sa.TSRemote[0]} {
+			s.Proto, s.PortFrom, s.PortTo = 17, 1701, 1701
+		}
+		if moved {
+			sa.move(start, elsewhere(sa))
+		}
+		w := &offerOfChild{old: c}
+		if got := sa.chooseChild(w, []*ike.ChildConfig{c.conf}, proposeESP(c.conf.Proposals, 0x1234, true), asksFor(sa, ike.ModeTransport), true); got != nil {
+			t.Fatalf("moved %t: %+v", moved, got)
+		}
+		if wider := !subset(w.local, c.sa.TSLocal) || !subset(w.remote, c.sa.TSRemote); wider == moved {
+			t.Errorf("moved %t: %s === %s", moved, show(w.local), show(w.remote))
+		}
+	}
+}
+
+// The initiator whose gateway has moved, and whose child cannot follow, says that no other takes its place.
+func TestNoReplacementIsSaid(t *testing.T) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	sa, c := transported(start, true, true)
+	sa.move(start, elsewhere(sa))
+	sa.take(start)
+	sa.askChild(start, &attempt{conf: c.conf, t: &task{name: createTask}})
+	said := false
+	for _, a := range sa.take(start) {
+		r, ok := a.(ike.Report)
+		said = said || ok && r.Event.Kind == ike.EventFailed
+	}
+	if !said {
+		t.Error("it ends without a word")
 	}
 }
 
