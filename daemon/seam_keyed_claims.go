@@ -84,11 +84,8 @@ func (k *keyed) disclaim(who claimant, list []keyedPolicy) {
 		}
 		m := x.message(next)
 		k.mu.Unlock()
-		if !had {
-			continue
-		}
-		if _, err := k.request(m); err != nil && !errors.Is(err, errNoService) && next != nil {
-			k.opts.Log.Error("a policy could not be handed over", "reason", err.Error())
+		if had {
+			k.handOver(m)
 		}
 	}
 }
@@ -156,9 +153,9 @@ func (k *keyed) yield(who claimant, list []keyedPolicy) {
 	}
 }
 
-// handOver says of whom a policy is now.
+// handOver says of whom a policy is now, or that it is nobody's; then it does not matter if it is gone already.
 func (k *keyed) handOver(m *pfkey.Message) {
-	if _, err := k.request(m); err != nil && !errors.Is(err, errNoService) {
+	if _, err := k.request(m); err != nil && !errors.Is(err, errNoService) && m.Type != pfkey.TypeSPDDelete {
 		k.opts.Log.Error("a policy could not be handed over", "reason", err.Error())
 	}
 }

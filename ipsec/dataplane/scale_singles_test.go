@@ -67,18 +67,7 @@ func BenchmarkSealAmongSingles(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			w, addrs := keyedWorld(b, n)
 			w.begin(b, addrs)
-			batches := shuffled(addrs, 512)
-			sizes := make([]int, BatchSize)
-			for i := range sizes {
-				sizes[i] = 64
-			}
-			b.ReportAllocs()
-			for i := 0; b.Loop(); i++ {
-				if s := w.b.out.Seal(w.now, batches[i%len(batches)], sizes, Headroom); len(s.Datagrams) == 0 {
-					b.Fatal(w.b.e.Counters())
-				}
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/BatchSize, "ns/packet")
+			sealAmong(b, w.now, w.b, addrs)
 		})
 	}
 }
@@ -88,25 +77,7 @@ func BenchmarkOpenAmongSingles(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			w, addrs := keyedWorld(b, n)
 			w.begin(b, addrs)
-			batches := shuffled(addrs, 512)
-			sizes := make([]int, BatchSize)
-			for i := range sizes {
-				sizes[i] = 64
-			}
-			var grams [maxDatagrams]Datagram
-			memory := make([]byte, 1<<20)
-			b.ReportAllocs()
-			for i := 0; b.Loop(); i++ {
-				b.StopTimer()
-				m := received(grams[:], memory, w.a.out.Seal(w.now, batches[i%len(batches)], sizes, Headroom).Datagrams)
-				b.StartTimer()
-				w.b.in.Open(w.now, grams[:m])
-			}
-			b.StopTimer()
-			if a, g := w.a.e.Counters(), w.b.e.Counters(); g[InOpened] != a[OutSealed] {
-				b.Fatal(g)
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/BatchSize, "ns/packet")
+			openAmong(b, w.now, w.a, w.b, addrs)
 		})
 	}
 }

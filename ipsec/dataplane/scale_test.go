@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/natterjack/natterjack/ipsec/sadb"
 	"github.com/natterjack/natterjack/wire/natt"
@@ -60,18 +61,7 @@ func BenchmarkSealAmong(b *testing.B) {
 	for _, n := range warriorCounts {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			w, addrs := warriors(b, n)
-			batches := shuffled(addrs, 512)
-			sizes := make([]int, BatchSize)
-			for i := range sizes {
-				sizes[i] = 64
-			}
-			b.ReportAllocs()
-			for i := 0; b.Loop(); i++ {
-				if s := w.a.out.Seal(w.now, batches[i%len(batches)], sizes, Headroom); len(s.Datagrams) == 0 {
-					b.Fatal(w.a.e.Counters())
-				}
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/BatchSize, "ns/packet")
+			sealAmong(b, w.now, w.a, addrs)
 		})
 	}
 }
@@ -80,37 +70,61 @@ func BenchmarkOpenAmong(b *testing.B) {
 	for _, n := range warriorCounts {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			w, addrs := warriors(b, n)
-			batches := shuffled(addrs, 512)
-			sizes := make([]int, BatchSize)
-			for i := range sizes {
-				sizes[i] = 64
-			}
-			const ahead = 256 // batches that are sealed before they are opened: sealing leaves nothing of a pair in the caches
-			var grams [ahead][]Datagram
-			var memory [ahead][]byte
-			for i := range grams {
-				grams[i], memory[i] = make([]Datagram, maxDatagrams), make([]byte, BatchSize*128)
-			}
-			b.ReportAllocs()
-			for i := 0; b.Loop(); i++ {
-				if i%ahead == 0 {
-					b.StopTimer()
-					for j := range grams {
-						m := received(grams[j][:maxDatagrams], memory[j], w.a.out.Seal(w.now, batches[(i+j)%len(batches)], sizes, Headroom).Datagrams)
-						grams[j] = grams[j][:m]
-						for k := range grams[j] { // it comes from where the pair expects it
-							grams[j][k].Remote, grams[j][k].Local = grams[j][k].Local, grams[j][k].Remote
-						}
-					}
-					b.StartTimer()
-				}
-				w.a.in.Open(w.now, grams[i%ahead])
-			}
-			b.StopTimer()
-			if c := w.a.e.Counters(); c[InOpened] != uint64(b.N)*BatchSize {
-				b.Fatal(c)
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/BatchSize, "ns/packet")
+			openAmong(b, w.now, w.a, w.a, addrs)
 		})
 	}
+}
+
+// of64 are the sizes of a batch.
+func of64() []int {
+	sizes := make([]int, BatchSize)
+	for i := range sizes {
+		sizes[i] = 64
+	}
+	return sizes
+}
+
+// sealAmong seals packets to clients in random order.
+func sealAmong(b *testing.B, now time.Time, gw *end, addrs []netip.Addr) {
+	batches, sizes := shuffled(addrs, 512), of64()
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if s := gw.out.Seal(now, batches[i%len(batches)], sizes, Headroom); len(s.Datagrams) == 0 {
+			b.Fatal(gw.e.Counters())
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/BatchSize, "ns/packet")
+}
+
+// openAmong opens what clients have sealed, in random order, long after it was sealed: nothing of an SA is in the caches from that.
+func openAmong(b *testing.B, now time.Time, clients, gw *end, addrs []netip.Addr) {
+	const ahead = 256 // batches that are sealed at a time
+	batches, sizes := shuffled(addrs, 512), of64()
+	var grams [ahead][]Datagram
+	var memory [ahead][]byte
+	for i := range grams {
+		grams[i], memory[i] = make([]Datagram, maxDatagrams), make([]byte, BatchSize*128)
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if i%ahead == 0 {
+			b.StopTimer()
+			for j := range grams {
+				m := received(grams[j][:maxDatagrams], memory[j], clients.out.Seal(now, batches[(i+j)%len(batches)], sizes, Headroom).Datagrams)
+				grams[j] = grams[j][:m]
+				for k := range grams[j] {
+					if clients == gw { // it comes from where the pair expects it
+						grams[j][k].Remote, grams[j][k].Local = grams[j][k].Local, grams[j][k].Remote
+					}
+				}
+			}
+			b.StartTimer()
+		}
+		gw.in.Open(now, grams[i%ahead])
+	}
+	b.StopTimer()
+	if c := gw.e.Counters(); c[InOpened] < uint64(b.N)*BatchSize {
+		b.Fatal(c)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/BatchSize, "ns/packet")
 }
