@@ -70,13 +70,32 @@ func (k *keyed) reclaim(who claimant, list []keyedPolicy) error {
 
 // disclaim has who want policies no more: the next one has them then.
 func (k *keyed) disclaim(who claimant, list []keyedPolicy) {
+	k.pass(who, list, func(users []claimant) []claimant {
+		return slices.DeleteFunc(users, func(o claimant) bool { return o == who })
+	})
+}
+
+// yield lets all others who want policies go before who.
+func (k *keyed) yield(who claimant, list []keyedPolicy) {
+	k.pass(who, list, func(users []claimant) []claimant {
+		if i := slices.Index(users, who); i > 0 {
+			copy(users[1:], users[:i])
+			users[0] = who
+		}
+		return users
+	})
+}
+
+// pass changes who want policies, and says of whom those are now that who had and has no more, or that they are nobody's; then it does not
+// matter if they are gone already.
+func (k *keyed) pass(who claimant, list []keyedPolicy, change func([]claimant) []claimant) {
 	k.spd.Lock()
 	defer k.spd.Unlock()
 	for _, x := range list {
 		k.mu.Lock()
 		users := k.policies[x]
 		had := first(users) == who
-		users = slices.DeleteFunc(users, func(o claimant) bool { return o == who })
+		users = change(users)
 		next := first(users)
 		k.policies[x] = users
 		if next == nil {
@@ -84,8 +103,11 @@ func (k *keyed) disclaim(who claimant, list []keyedPolicy) {
 		}
 		m := x.message(next)
 		k.mu.Unlock()
-		if had {
-			k.handOver(m)
+		if !had || next == who {
+			continue
+		}
+		if _, err := k.request(m); err != nil && !errors.Is(err, errNoService) && next != nil {
+			k.opts.Log.Error("a policy could not be handed over", "reason", err.Error())
 		}
 	}
 }
@@ -130,34 +152,6 @@ func (k *keyed) dropPolicies(p *keyedPair, onlyOut bool) {
 	k.mu.Unlock()
 	k.disclaim(p, list)
 	k.yield(p, in)
-}
-
-// yield lets all others who want policies go before who.
-func (k *keyed) yield(who claimant, list []keyedPolicy) {
-	k.spd.Lock()
-	defer k.spd.Unlock()
-	for _, x := range list {
-		k.mu.Lock()
-		users := k.policies[x]
-		had := first(users) == who
-		if i := slices.Index(users, who); i > 0 {
-			copy(users[1:], users[:i])
-			users[0] = who
-		}
-		next := first(users)
-		m := x.message(next)
-		k.mu.Unlock()
-		if had && next != who {
-			k.handOver(m)
-		}
-	}
-}
-
-// handOver says of whom a policy is now, or that it is nobody's; then it does not matter if it is gone already.
-func (k *keyed) handOver(m *pfkey.Message) {
-	if _, err := k.request(m); err != nil && !errors.Is(err, errNoService) && m.Type != pfkey.TypeSPDDelete {
-		k.opts.Log.Error("a policy could not be handed over", "reason", err.Error())
-	}
 }
 
 // hold implements ipsec. Policies out alone are said: what comes in by a trap's SAs is in their children's policies, and what comes in the

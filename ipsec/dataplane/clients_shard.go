@@ -160,10 +160,10 @@ func sameOrig(a, b *sadb.Receiver) bool {
 
 // sweep buries some clients that have ended.
 func (sh *clientShard) sweep(now int64) {
-	n := sweepStep
+	n := 0
 	for _, list := range sh.clients {
 		for _, c := range list {
-			if n--; n < 0 {
+			if n++; n > sweepStep {
 				return
 			}
 			if c.gone(now) {

@@ -20,7 +20,7 @@ func keyedWorld(t testing.TB, n int) (*world, []netip.Addr) {
 	k := key(20)
 	addrs := make([]netip.Addr, n)
 	for i := range n {
-		addrs[i] = netip.AddrFrom4([4]byte{10, byte(64 + i>>16), byte(i >> 8), byte(i)})
+		addrs[i] = warrior(i)
 		w.client(t, addrs[i], 1<<20+2*uint32(i), sadb.SA{Suite: gcm, Key: k})
 	}
 	return w, addrs

@@ -18,6 +18,11 @@ import (
 
 var warriorCounts = []int{1, 1000, 10_000, 100_000}
 
+// warrior is the address of a client.
+func warrior(i int) netip.Addr {
+	return netip.AddrFrom4([4]byte{10, byte(64 + i>>16), byte(i >> 8), byte(i)})
+}
+
 // warriors is a gateway with n clients, each with an address of its own, whose pairs open what they seal.
 func warriors(t testing.TB, n int) (*world, []netip.Addr) {
 	t.Helper()
@@ -25,7 +30,7 @@ func warriors(t testing.TB, n int) (*world, []netip.Addr) {
 	k := key(20)
 	addrs := make([]netip.Addr, n)
 	for i := range n {
-		addrs[i] = netip.AddrFrom4([4]byte{10, byte(64 + i>>16), byte(i >> 8), byte(i)})
+		addrs[i] = warrior(i)
 		spi, reqid, err := w.a.db.Reserve(w.now, 0)
 		if err != nil {
 			t.Fatal(err)
