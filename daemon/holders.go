@@ -11,7 +11,7 @@
 // An identity never stands in its own way. A rekey, a further child and a rekey of the IKE SA are of the same IKE SA. A
 // client that comes back by another IKE SA (a restart without INITIAL_CONTACT, a re-authentication) takes its own addresses
 // over: the older child does not send from then on, also where it is installed only later (this host was still being set up for it), and
-// is deleted a moment later if it is still there.
+// is deleted a moment after both are there, if it is there still.
 
 package daemon
 
@@ -219,17 +219,23 @@ func selectorTexts(list []ike.Selector) string {
 	return text
 }
 
-// takeOver has older children of an identity stop to send, at once, and deletes those that are there after a while.
+// takeOver has older children of an identity stop to send, at once. Those that are not installed yet stop as soon as they are.
 func (d *Daemon) takeOver(older []*holder) {
-	for _, o := range d.holders.outdo(older) {
-		d.kernel.Ask(time.Now(), o.unique, ike.Remove{SPIIn: o.spiIn, OnlyOut: true})
-	}
 	for _, o := range older {
 		d.log.Info("a child is taken over by a newer one of the same identity", "ike_sa", o.unique, "child_sa", o.childID, "held_by", o.text)
-		time.AfterFunc(takeoverPause, func() {
-			if !d.closing.Load() {
-				d.command(o.unique, ike.Terminate{ChildID: o.childID, Reason: ike.CloseReplaced})
-			}
-		})
 	}
+	for _, o := range d.holders.outdo(older) {
+		d.stopTaken(o.unique, o.spiIn, o.childID)
+	}
+}
+
+// stopTaken has an installed child that was taken over stop to send, and deletes it if it is there after a while. Before it is installed
+// nobody could: its machine has no such child yet.
+func (d *Daemon) stopTaken(unique uint64, spiIn uint32, childID uint64) {
+	d.kernel.Ask(time.Now(), unique, ike.Remove{SPIIn: spiIn, OnlyOut: true})
+	time.AfterFunc(takeoverPause, func() {
+		if !d.closing.Load() {
+			d.command(unique, ike.Terminate{ChildID: childID, Reason: ike.CloseReplaced})
+		}
+	})
 }

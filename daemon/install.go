@@ -56,7 +56,7 @@ func (s *shard) installed(e *entry, q ike.Install, older []*holder) ike.Answer {
 		return a
 	}
 	if s.d.holders.settle(q.Child.SPIIn) { // by one that began later and was done sooner
-		s.d.kernel.Ask(time.Now(), e.unique, ike.Remove{SPIIn: q.Child.SPIIn, OnlyOut: true})
+		s.d.stopTaken(e.unique, q.Child.SPIIn, q.Child.ChildID)
 	}
 	s.d.takeOver(older)
 	return a

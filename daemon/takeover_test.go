@@ -8,10 +8,12 @@ package daemon
 
 import (
 	"context"
+	"crypto/rand"
 	"net/netip"
 	"path/filepath"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/natterjack/natterjack/ike"
@@ -80,6 +82,67 @@ func TestTakeOverBeforeInstalled(t *testing.T) {
 					t.Errorf("policy %v is for reqid %d, expected the newer one's %d", p.Dir, got, b.Reqid)
 				}
 			}
+		})
+	}
+}
+
+// TestTakenOverLate: a child that is installed long after a newer one took over is deleted all the same, once; one that is there already is
+// deleted in its time.
+func TestTakenOverLate(t *testing.T) {
+	for name, late := range map[string]time.Duration{"installed before": 0, "a moment later": takeoverPause / 2, "long after": 3 * takeoverPause} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d, s := bare(t)
+				db, err := sadb.New(time.Now(), sadb.Config{Rand: rand.Reader, SPIPerDestination: true})
+				if err != nil {
+					t.Fatal(err)
+				}
+				d.kernel = newSeam(db, func() {}, d.holders.release)
+				_, old, a, _ := installing(t, d)
+				_, young, b, _ := installing(t, d)
+				b.SPIOut, b.ChildID = a.SPIOut+1, a.ChildID+1
+				there, deleted := false, []time.Time(nil)
+				onShard(s, func(s *shard) bool {
+					s.byUnique[old].m = &script{do: func(c ike.Command) []ike.Action {
+						// As a machine does: "there is no such child SA".
+						if c == (ike.Terminate{ChildID: a.ChildID, Reason: ike.CloseReplaced}) && there {
+							deleted = append(deleted, time.Now())
+						}
+						return nil
+					}}
+					return true
+				})
+				if _, err := d.holders.hold(time.Now(), &a, true); err != nil {
+					t.Fatal(err)
+				}
+				install := func(unique uint64, c ike.ChildSA, older []*holder) {
+					onShard(s, func(s *shard) bool {
+						if got := s.installed(s.byUnique[unique], ike.Install{Child: c}, older); got != (ike.Installed{}) {
+							t.Errorf("install: %+v", got)
+						}
+						there = there || unique == old
+						return true
+					})
+				}
+				if late == 0 {
+					install(old, a, nil)
+				}
+				older, err := d.holders.hold(time.Now(), &b, true)
+				if err != nil || len(older) != 1 {
+					t.Fatalf("the newer one takes over from %d children: %v", len(older), err)
+				}
+				install(young, b, older)
+				if late > 0 {
+					time.Sleep(late)
+					install(old, a, nil)
+				}
+				both := time.Now()
+				time.Sleep(10 * takeoverPause)
+				got := onShard(s, func(*shard) []time.Time { return deleted })
+				if len(got) != 1 || got[0].Sub(both) != takeoverPause {
+					t.Errorf("deleted at %v, expected once, %s after %s", got, takeoverPause, both)
+				}
+			})
 		})
 	}
 }
