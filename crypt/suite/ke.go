@@ -21,6 +21,8 @@ type KE uint16
 // The key exchange methods that are implemented.
 const (
 	KENone       KE = 0
+	KEMODP1024   KE = 2  // RFC 2409, Section 6.2; Weak
+	KEMODP1536   KE = 5  // RFC 3526, Section 2; Weak
 	KEMODP2048   KE = 14 // RFC 3526, Section 3
 	KEMODP3072   KE = 15
 	KEMODP4096   KE = 16
@@ -30,12 +32,19 @@ const (
 	KECurve25519 KE = 31 // RFC 8031
 )
 
-// Known reports whether the method is implemented; KENone is not a method.
-func (k KE) Known() bool { return k.PublicLen() > 0 }
+// Known reports whether the method is implemented and strong enough for IKEv2; KENone is not a method.
+func (k KE) Known() bool { return k.PublicLen() > 0 && !k.Weak() }
+
+// Weak reports whether the method is only for IKEv1 gateways that have no better one: RFC 8247, Section 2.4 (SHOULD NOT).
+func (k KE) Weak() bool { return k == KEMODP1024 || k == KEMODP1536 }
 
 // PublicLen is the length of the Key Exchange Data in octets.
 func (k KE) PublicLen() int {
 	switch k {
+	case KEMODP1024:
+		return 128
+	case KEMODP1536:
+		return 192
 	case KEMODP2048:
 		return 256
 	case KEMODP3072:
@@ -177,9 +186,9 @@ func (k KE) String() string {
 		return "NONE"
 	case 1:
 		return "MODP_768"
-	case 2:
+	case KEMODP1024:
 		return "MODP_1024"
-	case 5:
+	case KEMODP1536:
 		return "MODP_1536"
 	case KEMODP2048:
 		return "MODP_2048"

@@ -1,6 +1,6 @@
 // Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
 
-// MODP groups of RFC 3526, in constant time (filippo.io/bigmod), with short exponents (RFC 3526, Section 8). The primes are
+// MODP groups of RFC 3526 and the second one of RFC 2409, in constant time (filippo.io/bigmod), with short exponents (RFC 3526, Section 8). The primes are
 // safe primes, so that excluding 0, 1, p-1 and everything not below p leaves only elements of large order (RFC 6989,
 // Section 2.1).
 
@@ -17,9 +17,11 @@ import (
 )
 
 // exponentLen is the length of private exponents in octets: at least twice the strength estimates of RFC 3526,
-// Section 8 (2048 bits: 320; 3072: 420; 4096: 480). Zero: not a MODP group.
+// Section 8 (1536 bits: 240; 2048: 320; 3072: 420; 4096: 480). Zero: not a MODP group.
 func (k KE) exponentLen() int {
 	switch k {
+	case KEMODP1024, KEMODP1536:
+		return 256 / 8
 	case KEMODP2048:
 		return 320 / 8
 	case KEMODP3072:

@@ -1,6 +1,6 @@
 // Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
 
-// The primes of RFC 3526, Sections 3 to 5. A test derives them again from the formula that the RFC gives for each,
+// The primes of RFC 2409, Section 6.2, and of RFC 3526, Sections 2 to 5. A test derives them again from the formula that the RFC gives for each,
 // 2^n - 2^(n-64) - 1 + 2^64 * (floor(2^(n-130) * pi) + c).
 
 package suite
@@ -11,6 +11,17 @@ import "encoding/hex"
 func modpPrime(k KE) []byte {
 	var text string
 	switch k {
+	case KEMODP1024:
+		text = "" +
+			"ffffffffffffffffc90fdaa22168c234c4c6628b80dc1cd129024e088a67cc74020bbea63b139b22514a08798e3404dd" +
+			"ef9519b3cd3a431b302b0a6df25f14374fe1356d6d51c245e485b576625e7ec6f44c42e9a637ed6b0bff5cb6f406b7ed" +
+			"ee386bfb5a899fa5ae9f24117c4b1fe649286651ece65381ffffffffffffffff"
+	case KEMODP1536:
+		text = "" +
+			"ffffffffffffffffc90fdaa22168c234c4c6628b80dc1cd129024e088a67cc74020bbea63b139b22514a08798e3404dd" +
+			"ef9519b3cd3a431b302b0a6df25f14374fe1356d6d51c245e485b576625e7ec6f44c42e9a637ed6b0bff5cb6f406b7ed" +
+			"ee386bfb5a899fa5ae9f24117c4b1fe649286651ece45b3dc2007cb8a163bf0598da48361c55d39a69163fa8fd24cf5f" +
+			"83655d23dca3ad961c62f356208552bb9ed529077096966d670c354e4abc9804f1746c08ca237327ffffffffffffffff"
 	case KEMODP2048:
 		text = "" +
 			"ffffffffffffffffc90fdaa22168c234c4c6628b80dc1cd129024e088a67cc74020bbea63b139b22514a08798e3404dd" +

@@ -6,6 +6,7 @@ package suite
 
 import (
 	"crypto/hmac"
+	"crypto/md5"
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/sha512"
@@ -20,17 +21,23 @@ type PRF uint16
 
 // The PRFs that are implemented: RFC 2104 and RFC 4868.
 const (
+	PRFHMACMD5     PRF = 1 // Weak
 	PRFHMACSHA1    PRF = 2
 	PRFHMACSHA2256 PRF = 5
 	PRFHMACSHA2384 PRF = 6
 	PRFHMACSHA2512 PRF = 7
 )
 
-// Known reports whether the function is implemented.
-func (p PRF) Known() bool { return p.hash() != nil }
+// Known reports whether the function is implemented and strong enough for IKEv2.
+func (p PRF) Known() bool { return p.hash() != nil && !p.Weak() }
+
+// Weak reports whether the function is only for IKEv1 gateways that have no better one: RFC 8247, Section 2.2 (MUST NOT).
+func (p PRF) Weak() bool { return p == PRFHMACMD5 }
 
 func (p PRF) hash() func() hash.Hash {
 	switch p {
+	case PRFHMACMD5:
+		return md5.New
 	case PRFHMACSHA1:
 		return sha1.New
 	case PRFHMACSHA2256:
@@ -46,6 +53,8 @@ func (p PRF) hash() func() hash.Hash {
 // Size is the output in octets; zero for an unknown PRF.
 func (p PRF) Size() int {
 	switch p {
+	case PRFHMACMD5:
+		return md5.Size
 	case PRFHMACSHA1:
 		return 20
 	case PRFHMACSHA2256:
@@ -100,7 +109,7 @@ func (p PRF) Plus(key secret.Key, n int, seed ...[]byte) []byte {
 // String is strongSwan's name.
 func (p PRF) String() string {
 	switch p {
-	case 1:
+	case PRFHMACMD5:
 		return "PRF_HMAC_MD5"
 	case PRFHMACSHA1:
 		return "PRF_HMAC_SHA1"

@@ -12,13 +12,13 @@ import (
 	"github.com/natterjack/natterjack/crypt/secret"
 )
 
-// TestRFC3526Primes derives the primes from the formula of RFC 3526 with pi computed here, and checks that they are safe.
+// TestRFC3526Primes derives the primes from the formula of RFC 3526 (and of RFC 2409, Section 6.2) with pi computed here, and checks that they are safe.
 func TestRFC3526Primes(t *testing.T) {
 	for _, g := range []struct {
 		k    KE
 		bits uint
 		c    int64
-	}{{KEMODP2048, 2048, 124476}, {KEMODP3072, 3072, 1690314}, {KEMODP4096, 4096, 240904}} {
+	}{{KEMODP1024, 1024, 129093}, {KEMODP1536, 1536, 741804}, {KEMODP2048, 2048, 124476}, {KEMODP3072, 3072, 1690314}, {KEMODP4096, 4096, 240904}} {
 		one := big.NewInt(1)
 		p := new(big.Int).Lsh(one, g.bits)
 		p.Sub(p, new(big.Int).Lsh(one, g.bits-64))
@@ -58,7 +58,7 @@ func piBits(n uint) *big.Int {
 }
 
 func allKEs() []KE {
-	return []KE{KEMODP2048, KEMODP3072, KEMODP4096, KEECP256, KEECP384, KEECP521, KECurve25519}
+	return []KE{KEMODP1024, KEMODP1536, KEMODP2048, KEMODP3072, KEMODP4096, KEECP256, KEECP384, KEECP521, KECurve25519}
 }
 
 func TestKeyExchangeAgrees(t *testing.T) {

@@ -150,8 +150,9 @@ func chooseIKE(offer *ikev2msg.SA, conf []ike.IKEProposal, prefer suite.KE) (sui
 			e, ok1 := pickEncr(p, c.Encrs)
 			prf, ok2 := pick(p, ikev2msg.TransformPRF, c.PRFs)
 			ke, ok3 := pick(p, ikev2msg.TransformKE, kes)
-			// Whatever a configuration asks for: an IKE SA is never without encryption (T-012).
-			if !ok1 || !ok2 || !ok3 || !e.Encr.KnownIKE() {
+			// Whatever a configuration asks for: an IKE SA is never without encryption, nor of what is for IKEv1's old gateways
+			// only (T-012).
+			if !ok1 || !ok2 || !ok3 || !e.Encr.KnownIKE() || !prf.Known() || !ke.Known() {
 				continue
 			}
 			integ, ok := pickInteg(p, e.Encr, c.Integs)
@@ -218,7 +219,8 @@ func pickPFS(p ikev2msg.Proposal, conf []suite.KE, withKE bool, prefer suite.KE)
 	if slices.Contains(conf, prefer) {
 		conf = append([]suite.KE{prefer}, conf...)
 	}
-	return pick(p, ikev2msg.TransformKE, conf)
+	ke, ok := pick(p, ikev2msg.TransformKE, conf)
+	return ke, ok && !ke.Weak()
 }
 
 // pickESN: a proposal without the transform means 32-bit numbers, as some peers have it.

@@ -32,3 +32,32 @@ func TestT012NoIKESAWithoutEncryption(t *testing.T) {
 		}
 	}
 }
+
+// TestT012NothingOfIKEv1: what exists for IKEv1's old gateways only is chosen for no IKE SA and no child of IKEv2, in neither role
+// and even where a connection asks for it.
+func TestT012NothingOfIKEv1(t *testing.T) {
+	cbc := []ike.EncrSpec{{Encr: suite.EncrAESCBC, Bits: 128}}
+	integs := []suite.Integ{suite.IntegHMACSHA2256128}
+	for _, c := range []struct {
+		prf   suite.PRF
+		ke    suite.KE
+		taken bool
+	}{
+		{suite.PRFHMACMD5, suite.KEECP256, false},
+		{suite.PRFHMACSHA2256, suite.KEMODP1024, false},
+		{suite.PRFHMACSHA2256, suite.KEMODP1536, false},
+		{suite.PRFHMACSHA2256, suite.KEMODP2048, true},
+	} {
+		conf := []ike.IKEProposal{{Encrs: cbc, Integs: integs, PRFs: []suite.PRF{c.prf}, KEs: []suite.KE{c.ke}}}
+		_, _, err := chooseIKE(proposeIKE(conf, nil), conf, c.ke)
+		_, _, answered := acceptIKE(proposeIKE(conf, nil), conf)
+		if (err == nil) != c.taken || (answered == nil) != c.taken || (c.prf.Known() && c.ke.Known()) != c.taken {
+			t.Errorf("%s with %s: chosen %v, accepted %v", c.prf, c.ke, err, answered)
+		}
+		child := []ike.ESPProposal{{Encrs: cbc, Integs: integs, KEs: []suite.KE{c.ke}, ESN: []bool{false}}}
+		_, _, err = chooseESP(proposeESP(child, 0x1000, true), child, true, c.ke)
+		if (err == nil) != c.ke.Known() {
+			t.Errorf("PFS with %s: %v", c.ke, err)
+		}
+	}
+}
