@@ -2,9 +2,9 @@
 
 // Package sig implements the signatures of IKEv2's AUTH payload: RFC 7427 (method 14) with RSASSA-PKCS1-v1_5 and RSASSA-PSS
 // (RFC 8017, RFC 4055), ECDSA and Ed25519 (RFC 8420), and the older methods 1 (RFC 7296, Section 3.8) and 9 to 11
-// (RFC 4754). The AUTH data, the public key and the peer's list of hashes are attacker controlled. What Verify accepts is a
-// signature by that key, of a scheme that the caller's policy allows, in one exact encoding; keys outside of the limits of
-// this package are refused before any arithmetic is done with them.
+// (RFC 4754); and those of IKEv1's SIG payload (ikev1.go). The signature, the public key and the peer's list of hashes are
+// attacker controlled. What is accepted is a signature by that key, of a scheme that the caller's policy allows, in one exact
+// encoding; keys outside of the limits of this package are refused before any arithmetic is done with them.
 package sig
 
 import (
@@ -178,8 +178,9 @@ func (s Scheme) digest(octets []byte) []byte {
 
 // Permits reports whether the constraints allow the scheme: one of them is its name, or begins it up to a "-". Without
 // constraints every scheme is allowed.
-func Permits(constraints []string, s Scheme) bool {
-	name := s.Name()
+func Permits(constraints []string, s Scheme) bool { return permits(constraints, s.Name()) }
+
+func permits(constraints []string, name string) bool {
 	return len(constraints) == 0 || slices.ContainsFunc(constraints, func(c string) bool {
 		return c != "" && (name == c || strings.HasPrefix(name, c+"-"))
 	})
