@@ -70,10 +70,12 @@ func (h Header) Response() bool { return h.Flags&FlagResponse != 0 }
 // Initiator reports whether the message is from the original initiator.
 func (h Header) Initiator() bool { return h.Flags&FlagInitiator != 0 }
 
-// Generic is one payload of a chain: its type, what follows, and its body without the generic header.
+// Generic is one payload of a chain: its type, what follows, and its body without the generic header. Critical is a bit of
+// IKEv2; the seven below it, Reserved, and in IKEv1 all eight, are reserved.
 type Generic struct {
 	Type     uint8
 	Critical bool
+	Reserved uint8
 	Next     uint8
 	Body     []byte
 	Offset   int // of the body in the octets that were walked
@@ -82,23 +84,40 @@ type Generic struct {
 // Walk reads the chain that begins with type first and fills b exactly. stop ends the chain: after a payload for which
 // it returns true (the Encrypted payload is the last of its message and its Next is the first inside) nothing follows.
 func Walk(first uint8, b []byte, stop func(uint8) bool) ([]Generic, error) {
+	list, n, err := walk(first, b, stop)
+	if err != nil {
+		return nil, err
+	}
+	if n != len(b) {
+		return nil, fmt.Errorf("payloads: %d octets behind the last one", len(b)-n)
+	}
+	return list, nil
+}
+
+// WalkPrefix reads the chain that begins with type first and returns its length in octets: in IKEv1 padding may follow.
+func WalkPrefix(first uint8, b []byte) ([]Generic, int, error) {
+	return walk(first, b, func(uint8) bool { return false })
+}
+
+func walk(first uint8, b []byte, stop func(uint8) bool) ([]Generic, int, error) {
 	if len(b) > MaxMessage {
-		return nil, fmt.Errorf("payloads: %d octets, expected at most %d", len(b), MaxMessage)
+		return nil, 0, fmt.Errorf("payloads: %d octets, expected at most %d", len(b), MaxMessage)
 	}
 	var list []Generic
 	at := 0
 	for next := first; next != 0; {
 		if len(list) == MaxPayloads {
-			return nil, fmt.Errorf("payloads: more than %d", MaxPayloads)
+			return nil, 0, fmt.Errorf("payloads: more than %d", MaxPayloads)
 		}
 		if len(b)-at < GenericLen {
-			return nil, fmt.Errorf("payload %d: %d octets left, expected a generic header of %d", next, len(b)-at, GenericLen)
+			return nil, 0, fmt.Errorf("payload %d: %d octets left, expected a generic header of %d", next, len(b)-at, GenericLen)
 		}
 		n := int(binary.BigEndian.Uint16(b[at+2:]))
 		if n < GenericLen || n > len(b)-at {
-			return nil, fmt.Errorf("payload %d: length %d, expected %d to %d", next, n, GenericLen, len(b)-at)
+			return nil, 0, fmt.Errorf("payload %d: length %d, expected %d to %d", next, n, GenericLen, len(b)-at)
 		}
-		p := Generic{Type: next, Next: b[at], Critical: b[at+1]&0x80 != 0, Body: b[at+GenericLen : at+n : at+n], Offset: at + GenericLen}
+		p := Generic{Type: next, Next: b[at], Critical: b[at+1]&0x80 != 0, Reserved: b[at+1] & 0x7f, Offset: at + GenericLen}
+		p.Body = b[at+GenericLen : at+n : at+n]
 		list = append(list, p)
 		at += n
 		if stop(next) {
@@ -106,10 +125,7 @@ func Walk(first uint8, b []byte, stop func(uint8) bool) ([]Generic, error) {
 		}
 		next = p.Next
 	}
-	if at != len(b) {
-		return nil, fmt.Errorf("payloads: %d octets behind the last one", len(b)-at)
-	}
-	return list, nil
+	return list, at, nil
 }
 
 // AppendGeneric appends a generic header for a body of n octets.
