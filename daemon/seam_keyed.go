@@ -50,6 +50,8 @@ type KeyedOptions struct {
 	// Back is called when the other side was away and is there again; nil: nothing is.
 	Back func()
 	Log  *slog.Logger
+
+	limit time.Duration // how long an answer may take; zero: keyedLimit
 }
 
 // nowhere is the device of a daemon whose engine is elsewhere: nothing comes out of it.
@@ -127,13 +129,12 @@ type keyed struct {
 // keyedPair is a reservation or a pair of SAs.
 type keyedPair struct {
 	pair
+	keyedPlaces
 	reqid   uint32
 	ah      bool
 	mode    ike.Mode
 	ipcomp  bool           // it was asked for, if not agreed on: a trap's templates fit its SAs
 	cpi     [2]uint16      // of the SAs of IPComp that the other side has, in and out; zero: there is none
-	at      sadb.Endpoint  // of the inbound SA, and what is wanted of the other
-	outAt   sadb.Endpoint  // of the outbound SA, where the other side has it
 	held    *pfkey.Message // the outbound SA, until the pair below stops to send
 	cpiHeld uint16         // and its CPI
 	// origLocal and origRemote are for transport mode through a NAT; invalid where there is none.
@@ -151,6 +152,9 @@ type keyedPair struct {
 func newKeyed(o KeyedOptions, notice func(uint64, ike.Notice), released func(uint32)) (*keyed, error) {
 	k := &keyed{opts: o, notice: notice, released: released, policies: map[keyedPolicy][]claimant{}, reqids: map[uint32]int{},
 		acquires: map[uint32]uint32{}, trapped: func(string, string) uint32 { return 0 }, asked: func(uint32) {}}
+	if k.opts.limit == 0 {
+		k.opts.limit = keyedLimit
+	}
 	k.ctx, k.cancel = context.WithCancel(context.Background())
 	// Answers come to all clients, and in containers all daemons have one PID: each counts from somewhere of its own.
 	var b [4]byte
@@ -301,26 +305,31 @@ func (k *keyed) noticeOf(m *pfkey.Message) (unique uint64, n ike.Notice) {
 	p := k.pairs.in[m.SA.SPI]
 	switch m.Type {
 	case pfkey.TypeExpire:
-		if p == nil || m.SAType != satype(p.ah) || m.Dst.Addr != p.at.Local.Addr() {
+		if p == nil || m.SAType != satype(p.ah) || !p.may(keyedIn, func(at sadb.Endpoint) bool { return m.Dst.Addr == at.Local.Addr() }) {
 			p = k.byOut(m)
 		}
 		if p != nil {
 			return p.unique, ike.Expire{SPIIn: p.spiIn, Hard: m.LifetimeHard != nil}
 		}
 	case pfkey.TypeNewMapping:
-		if p == nil || m.SAType != satype(p.ah) || m.NATDstPort == nil || m.NATSrcPort == nil || netip.AddrPortFrom(m.Src.Addr, *m.NATSrcPort) != p.at.Remote {
+		if p == nil || m.SAType != satype(p.ah) || m.NATDstPort == nil || m.NATSrcPort == nil {
+			return 0, nil
+		}
+		from := netip.AddrPortFrom(m.Src.Addr, *m.NATSrcPort)
+		if !p.may(keyedIn, func(at sadb.Endpoint) bool { return from == at.Remote }) {
 			return 0, nil
 		}
 		to := netip.AddrPortFrom(m.Dst.Addr, *m.NATDstPort)
-		return p.unique, ike.NewMapping{SPIIn: p.spiIn, From: p.at.Remote, To: to,
-			Path: ike.Path{Local: p.at.Local, Remote: to, Encap: natt.NonESP}}
+		return p.unique, ike.NewMapping{SPIIn: p.spiIn, From: from, To: to,
+			Path: ike.Path{Local: p.at[keyedIn].Local, Remote: to, Encap: natt.NonESP}}
 	}
 	return 0, nil
 }
 
 func (k *keyed) byOut(m *pfkey.Message) *keyedPair {
 	for _, p := range k.pairs.in {
-		if p.hasOut && p.spiOut == m.SA.SPI && m.SAType == satype(p.ah) && p.outAt.Remote.Addr() == m.Dst.Addr && p.outAt.Local.Addr() == m.Src.Addr {
+		at := func(at sadb.Endpoint) bool { return at.Remote.Addr() == m.Dst.Addr && at.Local.Addr() == m.Src.Addr }
+		if p.hasOut && p.spiOut == m.SA.SPI && m.SAType == satype(p.ah) && p.may(keyedOut, at) {
 			return p
 		}
 	}

@@ -65,7 +65,7 @@ func (k *keyed) reserve(unique uint64, q ike.Reserve) ike.Answer {
 	if err := k.useReqid(&p.reqid); err != nil {
 		return installed(err)
 	}
-	p.at.Local, p.at.Remote = netip.AddrPortFrom(q.Local.Unmap(), 0), netip.AddrPortFrom(q.Remote.Unmap(), 0)
+	p.at[keyedIn] = sadb.Endpoint{Local: netip.AddrPortFrom(q.Local.Unmap(), 0), Remote: netip.AddrPortFrom(q.Remote.Unmap(), 0)}
 	a, err := k.request(&pfkey.Message{
 		Header: pfkey.Header{Type: pfkey.TypeGetSPI, SAType: satype(q.AH)}, Src: addressOf(q.Remote), Dst: addressOf(q.Local),
 		SPIRange: &pfkey.SPIRange{Min: 1 << 24, Max: 1<<32 - 1}, SA2: &pfkey.SA2{Mode: pfkey.ModeAny, Reqid: p.reqid}, // UPDATE says which
@@ -92,10 +92,11 @@ func (k *keyed) install(c ike.ChildSA) ike.Answer {
 	}
 	k.mu.Lock()
 	// The reservation has the addresses of when it was asked for; the NAT may have another for the peer since.
-	at, reserved := endpoint(c.Path, c.Encap), p.at
-	p.spiOut, p.mode, p.at = c.SPIOut, c.Mode, at
+	at, reserved := endpoint(c.Path, c.Encap), p.at[keyedIn]
+	p.spiOut, p.mode = c.SPIOut, c.Mode
 	p.origLocal, p.origRemote = c.OrigLocal, c.OrigRemote
-	p.at.Local, p.at.Remote = netip.AddrPortFrom(reserved.Local.Addr(), at.Local.Port()), netip.AddrPortFrom(reserved.Remote.Addr(), at.Remote.Port())
+	p.at[keyedIn] = sadb.Endpoint{Encap: at.Encap, Local: netip.AddrPortFrom(reserved.Local.Addr(), at.Local.Port()),
+		Remote: netip.AddrPortFrom(reserved.Remote.Addr(), at.Remote.Port())}
 	p.ipcomp = c.CPIIn != 0 || c.Config != nil && c.Config.IPComp
 	k.mu.Unlock()
 	err := k.addSAs(p, &c, at)
@@ -120,7 +121,7 @@ func (k *keyed) addSAs(p *keyedPair, c *ike.ChildSA, at sadb.Endpoint) error {
 	if c.Mode == ike.ModeTransport && slices.ContainsFunc(c.TSRemote, func(s ike.Selector) bool { return s.From != at.Remote.Addr() || s.To != s.From }) {
 		return fmt.Errorf("%w: transport mode is with %s alone over PF_KEY", sadb.ErrSelectors, at.Remote.Addr())
 	}
-	if c.Mode == ike.ModeTransport && p.at != at {
+	if c.Mode == ike.ModeTransport && p.at[keyedIn] != at {
 		return sadb.ErrReservation // moving it would lose the original addresses
 	}
 	limits, err := limitsOf(*c)
@@ -134,7 +135,9 @@ func (k *keyed) addSAs(p *keyedPair, c *ike.ChildSA, at sadb.Endpoint) error {
 	_, err = k.request(in)
 	wipeMessage(in)
 	if err == nil {
-		err = k.moveIn(p, at)
+		p.moving.Lock()
+		err = k.moveOrPursue(p, at, k.moveIn)
+		p.moving.Unlock()
 	}
 	if err == nil {
 		err = k.addCompression(p, keyedIn, c.CPIIn)
@@ -162,7 +165,7 @@ func (k *keyed) addSAs(p *keyedPair, c *ike.ChildSA, at sadb.Endpoint) error {
 func (k *keyed) addOut(p *keyedPair, out *pfkey.Message, cpi uint16) error {
 	defer wipeMessage(out)
 	k.mu.Lock()
-	p.hasOut, p.outAt = true, p.at
+	p.hasOut, p.at[keyedOut] = true, p.at[keyedIn]
 	k.mu.Unlock()
 	_, err := k.request(out)
 	switch {
@@ -192,7 +195,7 @@ func (k *keyed) promote(p *keyedPair) error {
 	p.moving.Lock()
 	defer p.moving.Unlock()
 	k.mu.Lock()
-	m, cpi, at := p.held, p.cpiHeld, p.at
+	m, cpi, at := p.held, p.cpiHeld, p.at[keyedIn]
 	p.held = nil
 	k.mu.Unlock()
 	if m == nil {
@@ -207,70 +210,6 @@ func (k *keyed) promote(p *keyedPair) error {
 	if err == nil && changed {
 		err = k.reclaim(p, list)
 	}
-	return err
-}
-
-// move swaps the endpoint of both SAs in place (UPDATE with NEW_ADDRESS), and of the policies. Where the first moves and the second
-// does not, each is known where it is.
-func (k *keyed) move(p *keyedPair, path ike.Path) error {
-	p.moving.Lock()
-	defer p.moving.Unlock()
-	k.mu.Lock()
-	old, outOld, sending := p.at, p.outAt, p.hasOut && !p.noOut
-	k.mu.Unlock()
-	to := endpoint(path, old.UDP())
-	if p.mode == ike.ModeTransport && (to.Remote.Addr() != old.Remote.Addr() || to.Local.Addr() != old.Local.Addr()) {
-		return errStays
-	}
-	if sending { // first what may be refused: another may have the name of this SA there
-		if err := k.moveSA(p, keyedOut, to, outOld); err != nil {
-			return err
-		}
-		k.mu.Lock()
-		p.outAt = to
-		k.mu.Unlock()
-		if err := k.moveCompression(p, keyedOut, outOld, to); err != nil {
-			return err
-		}
-	}
-	if err := k.moveIn(p, to); err != nil {
-		return err
-	}
-	if err := k.moveCompression(p, keyedIn, old, to); err != nil {
-		return err
-	}
-	return k.movePolicies(p)
-}
-
-// moveIn moves the inbound SA, if it is not there already.
-func (k *keyed) moveIn(p *keyedPair, to sadb.Endpoint) error {
-	k.mu.Lock()
-	old := p.at
-	k.mu.Unlock()
-	if old == to {
-		return nil
-	}
-	if err := k.moveSA(p, keyedIn, to, old); err != nil {
-		return err
-	}
-	k.mu.Lock()
-	p.at = to
-	k.mu.Unlock()
-	return nil
-}
-
-// moveSA moves one SA. The original addresses are said again: what an UPDATE leaves out is gone.
-func (k *keyed) moveSA(p *keyedPair, way int, at, old sadb.Endpoint) error {
-	spi, from, to, newFrom, newTo, origFrom, origTo := p.spiOut, old.Local, old.Remote, at.Local, at.Remote, p.origLocal, p.origRemote
-	if way == keyedIn {
-		spi, from, to, newFrom, newTo, origFrom, origTo = p.spiIn, to, from, newTo, newFrom, origTo, origFrom
-	}
-	m := &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeUpdate, SAType: satype(p.ah)}, SA: &pfkey.SA{SPI: spi, State: pfkey.StateMature},
-		Src: addressOf(from.Addr()), Dst: addressOf(to.Addr()), NewSrc: addressOf(newFrom.Addr()), NewDst: addressOf(newTo.Addr()),
-		SA2: &pfkey.SA2{Mode: p.saMode(), Reqid: p.reqid}}
-	nattOf(m, at, newFrom, newTo)
-	original(m, origFrom, origTo)
-	_, err := k.request(m)
 	return err
 }
 
@@ -297,11 +236,10 @@ func (k *keyed) remove(now time.Time, spiIn uint32, onlyOut bool) ike.Usage {
 	if onlyOut {
 		return final
 	}
-	k.mu.Lock()
-	at := p.at
-	k.mu.Unlock()
-	k.dropCompression(p, keyedIn, at)
-	k.delete(satype(p.ah), p.spiIn, at.Remote, at.Local)
+	p.moving.Lock()
+	k.dropCompression(p, keyedIn)
+	k.deleteSA(p, keyedIn)
+	p.moving.Unlock()
 	k.forget(spiIn)
 	return final
 }
@@ -323,24 +261,22 @@ func (k *keyed) stopSending(p *keyedPair) {
 	p.moving.Lock()
 	defer p.moving.Unlock()
 	k.mu.Lock()
-	held, hadOut, at := p.held, p.hasOut, p.outAt
+	held, hadOut := p.held, p.hasOut
 	p.held, p.hasOut, p.noOut = nil, false, true
 	k.mu.Unlock()
 	if held != nil {
 		wipeMessage(held)
 	}
-	k.dropCompression(p, keyedOut, at)
+	k.dropCompression(p, keyedOut)
 	if hadOut {
-		k.delete(satype(p.ah), p.spiOut, at.Local, at.Remote)
+		k.deleteSA(p, keyedOut)
 	}
 }
 
 // delete deletes one SA. One that is gone already (a hard lifetime) is no failure.
-func (k *keyed) delete(kind pfkey.SAType, spi uint32, from, to netip.AddrPort) {
-	m := &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeDelete, SAType: kind}, SA: &pfkey.SA{SPI: spi},
-		Src: addressOf(from.Addr()), Dst: addressOf(to.Addr())}
+func (k *keyed) delete(m *pfkey.Message) {
 	if _, err := k.request(m); err != nil && !errors.Is(err, pfkey.ESRCH) && !errors.Is(err, errNoService) {
-		k.opts.Log.Error("an SA could not be deleted", "spi", fmt.Sprintf("%08x", spi), "reason", err.Error())
+		k.opts.Log.Error("an SA could not be deleted", "spi", fmt.Sprintf("%08x", m.SA.SPI), "reason", err.Error())
 	}
 }
 
@@ -353,16 +289,12 @@ type counted struct {
 // count asks for what both SAs have counted. A count is never less than it was.
 func (k *keyed) count(now time.Time, p *keyedPair) ike.Answer {
 	k.mu.Lock()
-	at, outAt, sending, made := p.at, p.outAt, p.hasOut, p.spiOut != 0
-	u := p.last
+	u, made := p.last, p.spiOut != 0
 	k.mu.Unlock()
 	if !made { // a reservation
 		return u
 	}
-	in, out := k.get(now, p.ah, p.spiIn, at.Remote, at.Local), counted{}
-	if sending {
-		out = k.get(now, p.ah, p.spiOut, outAt.Local, outAt.Remote)
-	}
+	in, out := k.get(now, p, keyedIn), k.get(now, p, keyedOut)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	u = p.last
@@ -376,9 +308,14 @@ func (k *keyed) count(now time.Time, p *keyedPair) ike.Answer {
 	return u
 }
 
-func (k *keyed) get(now time.Time, ah bool, spi uint32, from, to netip.AddrPort) counted {
-	m := &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeGet, SAType: satype(ah)}, SA: &pfkey.SA{SPI: spi},
-		Src: addressOf(from.Addr()), Dst: addressOf(to.Addr())}
+// get asks about one SA, if it is known where that is.
+func (k *keyed) get(now time.Time, p *keyedPair, sa int) counted {
+	k.mu.Lock()
+	m, ask := p.about(pfkey.TypeGet, sa, p.at[sa]), p.has(sa) && !p.inDoubt(sa)
+	k.mu.Unlock()
+	if !ask {
+		return counted{}
+	}
 	a, err := k.request(m)
 	if err != nil || a.LifetimeCurrent == nil {
 		return counted{}

@@ -16,12 +16,6 @@ import (
 	"github.com/natterjack/natterjack/wire/pfkey"
 )
 
-// keyedIn and keyedOut are the directions of keyedPair.cpi.
-const (
-	keyedIn = iota
-	keyedOut
-)
-
 // saMode is the mode of the pair's SAs of ESP or AH.
 func (p *keyedPair) saMode() pfkey.Mode {
 	if p.ipcomp {
@@ -34,11 +28,11 @@ func (p *keyedPair) saMode() pfkey.Mode {
 func (p *keyedPair) compresses(dir pfkey.Dir) bool {
 	switch {
 	case dir == pfkey.DirIn:
-		return p.cpi[keyedIn] != 0
+		return p.has(keyedCompIn)
 	case p.held != nil:
 		return p.below
 	}
-	return p.cpi[keyedOut] != 0
+	return p.has(keyedCompOut)
 }
 
 // compressed puts compression inside of a pair's one request.
@@ -52,14 +46,9 @@ func compressed(list []pfkey.Request, level pfkey.Level) []pfkey.Request {
 	return []pfkey.Request{inside, list[0]}
 }
 
-// compression is a message about one of the pair's SAs of IPComp.
-func (p *keyedPair) compression(t pfkey.Type, way int, cpi uint16, at sadb.Endpoint) *pfkey.Message {
-	from, to := at.Local, at.Remote
-	if way == keyedIn {
-		from, to = to, from
-	}
-	return &pfkey.Message{Header: pfkey.Header{Type: t, SAType: pfkey.SATypeIPComp}, Src: addressOf(from.Addr()), Dst: addressOf(to.Addr()),
-		SA: &pfkey.SA{SPI: uint32(cpi), State: pfkey.StateMature, Encrypt: pfkey.CompressDeflate}, SA2: &pfkey.SA2{Mode: modeOf(p.mode), Reqid: p.reqid}}
+// compression is what an ADD or UPDATE of one of the pair's SAs of IPComp says of it. The caller holds keyed.mu.
+func (p *keyedPair) compression(way int) (*pfkey.SA, *pfkey.SA2) {
+	return &pfkey.SA{SPI: uint32(p.cpi[way]), State: pfkey.StateMature, Encrypt: pfkey.CompressDeflate}, &pfkey.SA2{Mode: modeOf(p.mode), Reqid: p.reqid}
 }
 
 // addCompression adds the SA of one direction; cpi zero: there is none.
@@ -67,18 +56,20 @@ func (k *keyed) addCompression(p *keyedPair, way int, cpi uint16) error {
 	if cpi == 0 {
 		return nil
 	}
+	sa := way + keyedCompIn
 	k.mu.Lock()
-	at := p.at
-	if way == keyedOut {
-		at = p.outAt
-	}
+	p.cpi[way], p.at[sa] = cpi, p.at[way]
+	m := p.about(pfkey.TypeAdd, sa, p.at[sa])
+	m.SA, m.SA2 = p.compression(way)
 	k.mu.Unlock()
-	_, err := k.request(p.compression(pfkey.TypeAdd, way, cpi, at))
+	_, err := k.request(m)
+	if err == nil {
+		return nil
+	}
+	k.mu.Lock()
+	p.cpi[way] = 0 // what has its name, if anything has, is another's
+	k.mu.Unlock()
 	switch {
-	case err == nil:
-		k.mu.Lock()
-		p.cpi[way] = cpi
-		k.mu.Unlock()
 	case errors.Is(err, errNoService):
 		k.reset() // as with ESP
 	case errors.Is(err, pfkey.EEXIST) && way == keyedOut:
@@ -88,32 +79,12 @@ func (k *keyed) addCompression(p *keyedPair, way int, cpi uint16) error {
 	return err
 }
 
-// moveCompression follows the other SA of the direction; there is nothing to do where only a port changes.
-func (k *keyed) moveCompression(p *keyedPair, way int, old, to sadb.Endpoint) error {
+// dropCompression deletes the SA of one direction, if there is one. The caller holds p.moving.
+func (k *keyed) dropCompression(p *keyedPair, way int) {
 	k.mu.Lock()
-	cpi := p.cpi[way]
+	has := p.has(way + keyedCompIn)
 	k.mu.Unlock()
-	if cpi == 0 || old.Local.Addr() == to.Local.Addr() && old.Remote.Addr() == to.Remote.Addr() {
-		return nil
+	if has {
+		k.deleteSA(p, way+keyedCompIn)
 	}
-	m, at := p.compression(pfkey.TypeUpdate, way, cpi, old), p.compression(pfkey.TypeUpdate, way, cpi, to)
-	m.NewSrc, m.NewDst = at.Src, at.Dst
-	_, err := k.request(m)
-	return err
-}
-
-// dropCompression deletes the SA of one direction, if there is one.
-func (k *keyed) dropCompression(p *keyedPair, way int, at sadb.Endpoint) {
-	k.mu.Lock()
-	cpi := p.cpi[way]
-	p.cpi[way] = 0
-	k.mu.Unlock()
-	if cpi == 0 {
-		return
-	}
-	from, to := at.Local, at.Remote
-	if way == keyedIn {
-		from, to = to, from
-	}
-	k.delete(pfkey.SATypeIPComp, uint32(cpi), from, to)
 }

@@ -177,7 +177,7 @@ func (p *keyedPair) requests(dir pfkey.Dir) []pfkey.Request {
 	if dir == pfkey.DirOut {
 		level = pfkey.LevelUnique
 	}
-	list := requestsOf(dir, p.reqid, p.ah, p.mode, p.at.Local.Addr(), p.at.Remote.Addr())
+	list := requestsOf(dir, p.reqid, p.ah, p.mode, p.at[keyedIn].Local.Addr(), p.at[keyedIn].Remote.Addr())
 	if p.compresses(dir) {
 		list = compressed(list, level)
 	}

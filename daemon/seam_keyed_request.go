@@ -63,7 +63,7 @@ func (k *keyed) request(m *pfkey.Message) (*pfkey.Message, error) {
 	w := waiter{request: m, answer: make(chan *pfkey.Message, 1)}
 	k.waiting[m.Seq] = w
 	k.mu.Unlock()
-	ctx, cancel := context.WithTimeout(k.ctx, keyedLimit)
+	ctx, cancel := context.WithTimeout(k.ctx, k.opts.limit)
 	defer cancel()
 	err := conn.Send(ctx, m)
 	// Where nothing was said nobody repeats it, and all begins anew; but not for what cannot be said: a peer has its say in that.

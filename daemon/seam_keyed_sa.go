@@ -53,7 +53,7 @@ func expressible(c *ike.ChildSA) error {
 // saMessage is the UPDATE of the inbound or the ADD of the outbound SA.
 func saMessage(p *keyedPair, c *ike.ChildSA, limits sadb.Limits, inbound bool) (*pfkey.Message, error) {
 	m := &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeAdd, SAType: satype(c.AH)}, SA2: &pfkey.SA2{Mode: p.saMode(), Reqid: p.reqid}}
-	spi, key, integ, from, to := c.SPIOut, c.KeyOut, c.IntegOut, p.at.Local, p.at.Remote
+	spi, key, integ, from, to := c.SPIOut, c.KeyOut, c.IntegOut, p.at[keyedIn].Local, p.at[keyedIn].Remote
 	origFrom, origTo := c.OrigLocal, c.OrigRemote
 	if inbound {
 		m.Type = pfkey.TypeUpdate
@@ -79,7 +79,7 @@ func saMessage(p *keyedPair, c *ike.ChildSA, limits sadb.Limits, inbound bool) (
 		copied := key.Clone()
 		m.KeyEncrypt = &copied
 	}
-	nattOf(m, p.at, from, to)
+	nattOf(m, p.at[keyedIn], from, to)
 	original(m, origFrom, origTo)
 	lifetimes(m, limits)
 	return m, nil
