@@ -49,6 +49,8 @@ func refuse(from, to string) string {
 		return "one of them is in no room of docs/ARCHITECTURE.md"
 	case strings.HasPrefix(to, module+"/ike/ikev1") && !strings.HasPrefix(from, module+"/ike/ikev1") && from != module+"/ike/mux" && a.name != "lab":
 		return "IKEv1 must stay deletable: only ike/mux may import it"
+	case strings.HasPrefix(to, module+"/wire/ikev1msg") && !strings.HasPrefix(from, module+"/ike/ikev1") && from != module+"/ike/mux" && a.name != "lab":
+		return "IKEv1 must stay deletable: only ike/ikev1 and ike/mux may read its messages"
 	case a.name == b.name:
 		return ""
 	case b.height == a.height:

@@ -158,6 +158,12 @@ func TestRefuse(t *testing.T) {
 		{"ike/mux", "ike/ikev1", true},
 		{"ike/ikev2", "ike/ikev1", false},
 		{"daemon", "ike/ikev1", false},
+		{"ike/ikev1", "wire/ikev1msg", true},
+		{"ike/mux", "wire/ikev1msg", true},
+		{"lab/scripts", "wire/ikev1msg", true},
+		{"ike/ikev2", "wire/ikev1msg", false},
+		{"daemon", "wire/ikev1msg", false},
+		{"wire/natt", "wire/ikev1msg", false},
 		{"util", "wire", false},
 	} {
 		if got := refuse(module+"/"+c.from, module+"/"+c.to); (got == "") != c.ok {

@@ -60,7 +60,7 @@ func ParseDecrypted(first PayloadType, b []byte) (*Chain, error) {
 }
 
 func parseChain(first PayloadType, b []byte) (*Chain, error) {
-	generic, n, err := isakmp.WalkPrefix(uint8(first), b)
+	generic, _, err := isakmp.WalkPrefix(uint8(first), b)
 	if err != nil {
 		return nil, err
 	}
@@ -70,9 +70,6 @@ func parseChain(first PayloadType, b []byte) (*Chain, error) {
 			return nil, err
 		}
 		c.ends[i] = g.Offset + len(g.Body)
-	}
-	if len(generic) == 0 && n < len(b) {
-		return nil, errors.New("payloads: none, but octets")
 	}
 	return c, nil
 }

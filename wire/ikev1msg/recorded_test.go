@@ -96,6 +96,16 @@ func parts(t *testing.T, name string, c *Chain) {
 		if !bytes.Equal(c.Body(i), p.append(nil)) {
 			t.Errorf("%s: body of %s is %x", name, p.Type(), c.Body(i))
 		}
+		own := []byte(nil)
+		switch p := p.(type) {
+		case *SA:
+			own = p.Body()
+		case *ID:
+			own = p.Body()
+		}
+		if own != nil && !bytes.Equal(own, c.Body(i)) {
+			t.Errorf("%s: our own body of %s is %x", name, p.Type(), own)
+		}
 		if _, want := AppendPayloads(nil, c.Payloads[i+1:]); !bytes.Equal(c.After(i), want) {
 			t.Errorf("%s: behind %s is %x, expected %x", name, p.Type(), c.After(i), want)
 		}

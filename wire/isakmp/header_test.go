@@ -100,6 +100,31 @@ func TestWalkStops(t *testing.T) {
 	}
 }
 
+// TestWalkPrefix: what follows the last payload is left, and told by the length of the chain; reserved bits are told too.
+func TestWalkPrefix(t *testing.T) {
+	b := chain([]uint8{1, 13}, []byte("abc"), nil)
+	for n := range 40 {
+		got, end, err := WalkPrefix(1, append(bytes.Clone(b), make([]byte, n)...))
+		if err != nil || len(got) != 2 || end != len(b) {
+			t.Errorf("%d octets behind it: %d payloads in %d octets, %v", n, len(got), end, err)
+		}
+	}
+	for n := range b {
+		if _, _, err := WalkPrefix(1, b[:n]); err == nil {
+			t.Errorf("the first %d of %d octets were accepted", n, len(b))
+		}
+	}
+	if list, end, err := WalkPrefix(0, b); len(list) != 0 || end != 0 || err != nil {
+		t.Errorf("an empty chain: %d payloads in %d octets, %v", len(list), end, err)
+	}
+	for v := range 256 {
+		b[1] = byte(v)
+		if got, _, err := WalkPrefix(1, b); err != nil || got[0].Critical != (v >= 0x80) || int(got[0].Reserved) != v&0x7f {
+			t.Errorf("octet %02x: %+v, %v", v, got[0], err)
+		}
+	}
+}
+
 // TestT002GenericLengths: a generic length below 4, or beyond the octets, at each position of a chain.
 func TestT002GenericLengths(t *testing.T) {
 	good := chain([]uint8{33, 34, 40}, make([]byte, 8), make([]byte, 8), make([]byte, 8))
