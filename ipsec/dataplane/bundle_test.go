@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/natterjack/natterjack/crypt/secret"
 	"github.com/natterjack/natterjack/ipsec/esp"
@@ -71,6 +72,11 @@ func (d *duo) wiped() {
 	for _, h := range []*end{d.a, d.b} {
 		h.db.FlushSAs(d.now, 0)
 		h.db.SPDFlush()
+	}
+	for range 2 { // found, and then the ports that there were have rested: what comes next may have the same
+		d.now = d.now.Add(time.Duration(flowRest + tickPause))
+		d.a.e.Tick(d.now)
+		d.b.e.Tick(d.now)
 	}
 }
 

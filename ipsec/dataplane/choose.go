@@ -59,7 +59,7 @@ const maxLooks = 4
 // packet is done.
 func (o *Outbound) resolve(p []byte, c *cached) *sadb.Pair {
 	for range maxLooks {
-		switch r := o.look(c); {
+		switch r := o.look(p, c); {
 		case r == sadb.Sealed:
 			pair := o.bundle.SAs[0].Pair()
 			if pair != nil { // the packet must lie in its selectors, whenever it came
@@ -86,10 +86,11 @@ func (o *Outbound) resolve(p []byte, c *cached) *sadb.Pair {
 }
 
 // look looks for the SAs of a packet: of single SAs only those in UDP to the client fit; where it is no client's packet, to.peer is not
-// valid and all do. A client whose SAs have ended may be there without UDP now; in UDP is nobody but another.
-func (o *Outbound) look(c *cached) sadb.Resolution {
+// valid and all do, but for flows of a peer without UDP. A client whose SAs have ended may be there without UDP now; in UDP is nobody but
+// another.
+func (o *Outbound) look(p []byte, c *cached) sadb.Resolution {
 	r := c.match.ResolvePeer(o.now, &o.in.flow, &o.bundle, o.to.peer)
-	if r == sadb.Missing && o.to.rcv != nil && o.to.rcv.Ended() {
+	if r == sadb.Missing && o.to.rcv != nil && o.to.rcv.Ended() || r == sadb.Sealed && !o.to.known && o.e.nats.raws.Load() && o.strange(p) {
 		r = c.match.ResolveRaw(o.now, &o.in.flow, &o.bundle)
 	}
 	return r
@@ -156,7 +157,7 @@ func (o *Outbound) address(p []byte, g *group) bool {
 	// In UDP the peer may be one of many behind its address, whatever it says of its own: a peer that denies its NAT must not get the
 	// ports of the others.
 	if !g.ep.UDP() {
-		return true
+		return o.lone(p, g)
 	}
 	k, _, ok := sideOf(p, &o.in, true)
 	return ok && (g.pair == nil || o.e.nats.claim(o.now, k, g.pair))

@@ -118,17 +118,19 @@ type natFlow struct {
 // clients is the table of an Engine.
 type clients struct {
 	any    atomic.Bool // there has been one
+	raws   atomic.Bool // there has been a peer without UDP, see clients_raw.go
 	tags   atomic.Uint64
 	ticked atomic.Int64 // when last
 	shards [clientShards]clientShard
 }
 
-func (t *clients) init() {
+func (t *clients) init(db *sadb.DB) {
 	for i := range t.shards {
 		sh := &t.shards[i]
 		sh.in, sh.out = map[inbound]*natFlow{}, map[slot]*natFlow{}
 		sh.clients, sh.accounts = map[netip.Addr]map[owner]*client{}, map[payer]*account{}
 		sh.tags, sh.seed = &t.tags, maphash.MakeSeed()
+		sh.raws, sh.db = map[rawAt]*rawPeer{}, db
 	}
 }
 
@@ -137,12 +139,12 @@ func (t *clients) shard(a sadb.IP) *clientShard {
 	return &t.shards[x>>58]
 }
 
-// Tick lets go of clients of pairs that have ended, and with them of the keys of their SAs, though nobody comes. Call it now and then, from
+// Tick lets go of clients that have ended, and with them of the keys of their SAs, though nobody comes. Call it now and then, from
 // one goroutine or several; it does nothing mostly.
 func (e *Engine) Tick(now time.Time) {
 	t, at := &e.nats, e.db.Clock(now)
 	last := t.ticked.Load()
-	if !t.any.Load() || at-last < tickPause || !t.ticked.CompareAndSwap(last, at) {
+	if !t.any.Load() && !t.raws.Load() || at-last < tickPause || !t.ticked.CompareAndSwap(last, at) {
 		return
 	}
 	for i := range t.shards {
@@ -165,7 +167,7 @@ func (w who) owner() owner {
 
 // arrive finds or gives the port under which this host sees a flow that came in; false: there is none to give.
 func (t *clients) arrive(now int64, own slot, w who) (port uint16, ok bool) {
-	if port, ok, _ = t.seen(now, own, w); ok {
+	if port, ok = t.seen(now, own, w); ok {
 		return port, true
 	}
 	sh := t.shard(own.remote)
@@ -175,40 +177,26 @@ func (t *clients) arrive(now int64, own slot, w who) (port uint16, ok bool) {
 	return sh.add(now, own, w)
 }
 
-// seen finds the port of a flow of that very client's; false: there is none. alone: nobody else is at its address.
-func (t *clients) seen(now int64, own slot, w who) (port uint16, ok, alone bool) {
+// seen finds the port of a flow of that very client's; false: there is none.
+func (t *clients) seen(now int64, own slot, w who) (port uint16, ok bool) {
 	sh, key := t.shard(own.remote), inbound{slot: own, owner: w.owner()}
 	sh.mu.RLock()
 	defer sh.mu.RUnlock()
 	f := sh.in[key]
 	if f == nil {
-		return 0, false, false
+		return 0, false
 	}
 	f.used.Store(now)
 	f.client.heard(w)
-	return f.port, true, len(sh.clients[f.client.at]) == 1
+	return f.port, true
 }
 
-// others reports whether a packet of a peer without UDP, which is one host and has no port given, would pass for one of a client in UDP
-// at its address: it has the port of one, or is an ICMP error, which may be about any.
-func (t *clients) others(p []byte, in *inner, w who) bool {
-	k, _, ok := sideOf(p, in, false)
+// alone reports whether a client at an address is the only peer there.
+func (t *clients) alone(k slot) bool {
 	sh := t.shard(k.remote)
-	if sh.people.Load() == 0 {
-		return false
-	}
 	sh.mu.RLock()
 	defer sh.mu.RUnlock()
-	if ok {
-		f := sh.out[k]
-		return f != nil && f.client != nil && f.client.owner != w.owner() && !f.client.ended()
-	}
-	for who, c := range sh.clients[k.remote.Addr(k.v6)] {
-		if who != w.owner() && !c.ended() {
-			return true
-		}
-	}
-	return false
+	return len(sh.clients[k.addrOf()]) == 1 && sh.raws[rawAt{k.remote, k.v6}] == nil
 }
 
 // target is whose a packet to a NAT's address is.

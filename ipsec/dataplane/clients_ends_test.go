@@ -55,7 +55,7 @@ func TestTagOfTheGone(t *testing.T) {
 		}
 	}
 	k := slotAt(at, first)
-	if c := gw.e.nats.shard(k.remote).out[k].client; c.gone(gw.db.Clock(now)) {
+	if sh := gw.e.nats.shard(k.remote); sh.gone(gw.db.Clock(now), sh.out[k].client) {
 		t.Fatal("it is gone too early")
 	}
 	now = now.Add(time.Duration(endpointRest))

@@ -41,6 +41,8 @@ type clientShard struct {
 	seed     maphash.Seed // with draws: the order in which ports are given out, which no client knows
 	draws    uint64
 	tags     *atomic.Uint64
+	raws     map[rawAt]*rawPeer // see clients_raw.go
+	db       *sadb.DB           // locks of its sets may be taken with mu held, db.mu not: that is taken around halves' locks, and those around mu
 }
 
 // add makes the entry of a flow, with the port inside if nobody has it.
@@ -68,6 +70,7 @@ func (sh *clientShard) add(now int64, own slot, w who) (port uint16, ok bool) {
 	if old := sh.out[k]; old != nil && old.client != nil {
 		return 0, false // a port is never taken from one that lives
 	}
+	sh.yield(k)
 	f := &natFlow{client: c, own: own.port, port: k.port, key: k, original: key}
 	f.by, f.net = sh.payers(c) // reuse may have closed one
 	f.used.Store(now)
@@ -80,7 +83,7 @@ func (sh *clientShard) add(now int64, own slot, w who) (port uint16, ok bool) {
 // free finds a port for a flow that nobody has, or that its own identity had.
 func (sh *clientShard) free(now int64, own slot, by, net *account) (slot, bool) {
 	if by.n >= maxPeerFlows && by.payer.peer != 0 {
-		return sh.reuse(own, by)
+		return sh.reuse(now, own, by)
 	}
 	if net.n >= maxNetFlows || len(sh.out) >= maxShardFlows {
 		return own, false
@@ -96,9 +99,9 @@ func (sh *clientShard) free(now int64, own slot, by, net *account) (slot, bool) 
 }
 
 // reuse takes the port that an identity has had at rest for longest: from one of its children to another, and to nobody else.
-func (sh *clientShard) reuse(own slot, by *account) (slot, bool) {
+func (sh *clientShard) reuse(now int64, own slot, by *account) (slot, bool) {
 	f := by.first
-	for ; f != nil && sh.out[f.key] != f; f = by.first { // another has its port by now: there is nothing to take
+	for ; f != nil && (sh.out[f.key] != f || sh.isRaw(now, f.key)); f = by.first { // another has its port by now: there is nothing to take
 		sh.drop(f)
 	}
 	if f == nil || own.kind != sidePort {
@@ -142,7 +145,7 @@ func (sh *clientShard) tag(now int64, at netip.Addr, w who) owner {
 	here := w.rcv.Source().Remote
 	tag := w.rcv.Single().Tag()
 	for who, c := range sh.clients[at] {
-		if r := c.rcv.Load(); r != nil && r.Source().Remote == here && sameOrig(r, w.rcv) && !c.gone(now) {
+		if r := c.rcv.Load(); r != nil && r.Source().Remote == here && sameOrig(r, w.rcv) && !sh.gone(now, c) {
 			tag.Store(who.tag)
 			return who
 		}
@@ -166,19 +169,19 @@ func (sh *clientShard) sweep(now int64) {
 			if n++; n > sweepStep {
 				return
 			}
-			if c.gone(now) {
+			if sh.gone(now, c) {
 				sh.bury(now, c)
 			}
 		}
 	}
 }
 
-// tick buries clients of pairs that have had none for a while, and gives back ports that have rested. Those of single SAs are not looked at:
-// what a key daemon has put in the place of the SA that one was heard by last, in silence, is not known here, and its port is not to go.
+// tick buries clients that have had no SA for a while, and gives back ports that have rested.
 func (sh *clientShard) tick(now int64) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	sh.forget(now, tickStep)
+	sh.forgetRaw(now, tickStep)
 	left := tickStep
 	for _, list := range sh.clients {
 		for _, c := range list {
@@ -186,7 +189,7 @@ func (sh *clientShard) tick(now int64) {
 				return
 			}
 			left--
-			if c.pair.Load() != nil && c.ended() && c.endedFor(now) >= endpointRest { // another of its reqid may be on its way until then
+			if sh.gone(now, c) && c.endedFor(now) >= endpointRest { // another of its reqid may be on its way until then
 				left -= len(c.flows)
 				sh.bury(now, c)
 			}
@@ -194,22 +197,37 @@ func (sh *clientShard) tick(now int64) {
 	}
 }
 
-// gone is ended, for single SAs a while after.
-func (c *client) gone(now int64) bool {
-	return c.ended() && (c.endedFor(now) >= endpointRest || c.pair.Load() != nil)
+// lives reports whether a client has an SA. What its key daemon has put, in silence, in the place of the one that a client of single SAs was
+// heard by last, is known by an SA that seals to its endpoint. Who has had none for endpointRest lives no more: what seals to its endpoint
+// then may be for anybody (see tag).
+func (sh *clientShard) lives(now int64, c *client) bool {
+	if !c.ended() {
+		return true
+	}
+	if c.pair.Load() != nil || c.goneAt.Load() != 0 && c.endedFor(now) >= endpointRest {
+		return false
+	}
+	r := c.rcv.Load()
+	if ep := r.Source(); !sh.db.SealsTo(r.Proto(), ep.Local.Addr(), c.at, ep.Remote) {
+		return false
+	}
+	c.goneAt.Store(0)
+	return true
+}
+
+// gone is that it does not live, for single SAs a while after.
+func (sh *clientShard) gone(now int64, c *client) bool {
+	return !sh.lives(now, c) && (c.pair.Load() != nil || c.endedFor(now) >= endpointRest)
 }
 
 // taken reports whether a port is somebody's, or was a while ago.
 func (sh *clientShard) taken(now int64, k slot) bool {
 	f := sh.out[k]
-	if f == nil {
-		return false
-	}
-	if f.client != nil && f.client.gone(now) {
+	if f != nil && f.client != nil && sh.gone(now, f.client) {
 		sh.bury(now, f.client)
+		f = sh.out[k]
 	}
-	f = sh.out[k]
-	return f != nil && (f.client != nil || now-f.endedAt < flowRest)
+	return f != nil && f.rests(now) || sh.isRaw(now, k)
 }
 
 // bury ends all flows of a client. Their ports have rested since it was found to be gone.

@@ -59,6 +59,7 @@ type Inbound struct {
 	level   level
 	fix     fix
 	quote   quote
+	memo    rawMemo
 
 	packets [maxPackets][]byte
 	ike     [maxIKE]Message

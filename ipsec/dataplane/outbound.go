@@ -101,6 +101,7 @@ type Outbound struct {
 	bundle  sadb.Bundle
 	to      target
 	quote   quote
+	memo    rawMemo
 	told    sadb.Flow // of the error in hand itself
 	remotes [BatchSize]sadb.Remote
 	warmth  sadb.Warm

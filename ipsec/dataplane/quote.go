@@ -167,9 +167,9 @@ func (in *Inbound) hear(p []byte) bool {
 	if ok, _ := in.covers(&q.flow); !ok {
 		return false
 	}
-	port, ok, alone := in.e.nats.seen(in.now, q.slot, in.who())
+	port, ok := in.e.nats.seen(in.now, q.slot, in.who())
 	// A path is kept by address: of one that is shared, or may be, a client says nothing. See also movable.
-	if !ok || narrows(proto, p[i.upper:]) && (!alone || f.behind) {
+	if !ok || narrows(proto, p[i.upper:]) && (f.behind || !in.e.nats.alone(q.slot)) {
 		return false
 	}
 	q.rewrite(p, i, f.dst, f.src, port)

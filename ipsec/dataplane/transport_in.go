@@ -91,7 +91,7 @@ func (in *Inbound) transport(b []byte, at, end int, next uint8) {
 	if !complaint && !in.allowed() {
 		return
 	}
-	if !f.shared && in.e.nats.any.Load() && in.e.nats.others(p, i, in.who()) {
+	if !f.shared && !in.lone(p) {
 		in.n[InNoPort]++
 		return
 	}
@@ -126,7 +126,7 @@ func (in *Inbound) tell(p []byte) bool {
 	w := in.who()
 	if k.kind == sideOurs && w.pair != nil {
 		// It answers what this host asked, and whom it asked has been noted. Of single SAs the first that answers is noted.
-		_, ok, _ = in.e.nats.seen(in.now, k, w)
+		_, ok = in.e.nats.seen(in.now, k, w)
 		return ok
 	}
 	port, ok := in.e.nats.arrive(in.now, k, w)
