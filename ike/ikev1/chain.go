@@ -4,6 +4,7 @@
 // before, whoever sent it. A chain cannot get out of step: what arrives is only decrypted, and moves the IV when take is
 // called, which is after its HASH or signature was verified; what was taken before is known again by its octets, which move
 // nothing; what was tentative while the chain moved is refused. A chain holds values, no cipher, and copies by assignment.
+// Only padding is covered by no HASH: who is on the path can change it, and so end an exchange, as by dropping its messages.
 //
 // Everything in a message is attacker controlled, decrypted or not. CBC tells an attacker nothing here: whatever is wrong with a
 // message, it is dropped without an answer.
