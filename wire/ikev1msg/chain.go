@@ -24,15 +24,6 @@ type Chain struct {
 	ends   []int  // of each payload
 }
 
-// ParseChain reads payloads that fill b.
-func ParseChain(first PayloadType, b []byte) (*Chain, error) {
-	c, err := parseChain(first, b)
-	if err == nil && len(c.Padding()) > 0 {
-		return nil, fmt.Errorf("payloads: %d octets behind the last one", len(c.Padding()))
-	}
-	return c, err
-}
-
 // ParseDecrypted reads what an encrypted message contained; first is the NextPayload of its header.
 //
 // The last payload may be followed by padding (RFC 2409, Appendix B: to the block size, zeros, the length not in any field).
@@ -59,6 +50,7 @@ func ParseDecrypted(first PayloadType, b []byte) (*Chain, error) {
 	return c, nil
 }
 
+// parseChain reads payloads; what follows the last is the padding.
 func parseChain(first PayloadType, b []byte) (*Chain, error) {
 	generic, _, err := isakmp.WalkPrefix(uint8(first), b)
 	if err != nil {

@@ -34,7 +34,7 @@ func FuzzPayload(f *testing.F) {
 	}
 	for _, payloads := range chains() {
 		first, b := AppendPayloads(nil, payloads)
-		c, err := ParseChain(first, b)
+		c, err := parseExact(first, b)
 		if err != nil {
 			f.Fatal(err)
 		}

@@ -15,7 +15,7 @@ import (
 
 // body parses one payload of type t with the given body.
 func body(t PayloadType, b []byte) (Payload, error) {
-	c, err := ParseChain(t, append(isakmp.AppendGeneric(nil, 0, false, len(b)), b...))
+	c, err := parseExact(t, append(isakmp.AppendGeneric(nil, 0, false, len(b)), b...))
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +159,7 @@ func TestHeadersAllocateLittle(t *testing.T) {
 		kind := map[string]PayloadType{"count of SPIs": TypeDelete, "count of transforms": TypeSA, "attribute": TypeConfig}[name]
 		chain := append(isakmp.AppendGeneric(nil, 0, false, len(b)), b...)
 		n := allocated(func() {
-			if _, err := ParseChain(kind, chain); err == nil {
+			if _, err := parseExact(kind, chain); err == nil {
 				t.Errorf("%s was accepted", name)
 			}
 		})

@@ -19,11 +19,13 @@ import (
 )
 
 // Message is one message. Of one that is encrypted only the header is known: Encrypted has what follows it, and whoever
-// has the key gives what it contained, with the header's NextPayload, to ParseDecrypted.
+// has the key gives what it contained, with the header's NextPayload, to ParseDecrypted. Pad is how many zero octets, up to
+// three, follow the payloads of one in the clear.
 type Message struct {
 	isakmp.Header
 	Chain
 	Encrypted []byte
+	Pad       int
 }
 
 // Payload is one payload.
@@ -57,12 +59,28 @@ func Parse(b []byte) (*Message, error) {
 		m.Encrypted = body
 		return m, nil
 	}
-	c, err := ParseChain(PayloadType(h.NextPayload), body)
+	c, err := parseChain(PayloadType(h.NextPayload), body)
 	if err != nil {
 		return nil, err
 	}
-	m.Chain = *c
+	if err := checkAligned(c.Padding(), len(b)); err != nil {
+		return nil, err
+	}
+	m.Chain, m.Pad = *c, len(c.Padding())
 	return m, nil
+}
+
+// checkAligned holds what may follow the payloads of a message in the clear: as many zeros as make its length a multiple of
+// four, as some peers have it (RFC 2408, Section 3.6: attributes need not be aligned, and padding is added at the end of the
+// message). One that is not aligned is taken as it is.
+func checkAligned(pad []byte, n int) error {
+	if len(pad) == 0 {
+		return nil
+	}
+	if n%4 != 0 || len(pad) > 3 || string(pad) != "\x00\x00\x00"[:len(pad)] {
+		return fmt.Errorf("payloads: %d octets behind the last one, expected none, or up to three zeros that make the length %d a multiple of 4", len(pad), n)
+	}
+	return nil
 }
 
 // checkHeader is RFC 2408, Section 5.2, but for what needs to know the SA: cookies, exchange and message ID.
@@ -98,6 +116,7 @@ func (m *Message) Append(dst []byte) []byte {
 	if body == nil {
 		var first PayloadType
 		first, body = AppendPayloads(nil, m.Payloads)
+		body = append(body, make([]byte, m.Pad)...)
 		m.NextPayload = uint8(first)
 	}
 	m.Length = uint32(isakmp.HeaderLen + len(body))

@@ -4,6 +4,7 @@ package ikev1msg
 
 import (
 	"bytes"
+	"fmt"
 	"net/netip"
 
 	"github.com/natterjack/natterjack/wire/isakmp"
@@ -90,6 +91,15 @@ func datagrams() map[string][]byte {
 	m.NextPayload = uint8(TypeHash)
 	all["encrypted"] = m.Append(nil)
 	return all
+}
+
+// parseExact reads payloads that fill b.
+func parseExact(first PayloadType, b []byte) (*Chain, error) {
+	c, err := parseChain(first, b)
+	if err == nil && len(c.Padding()) > 0 {
+		return nil, fmt.Errorf("%d octets of padding", len(c.Padding()))
+	}
+	return c, err
 }
 
 // withLength is b with the Length of its header made true.
