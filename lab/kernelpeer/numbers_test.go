@@ -3,12 +3,14 @@
 //go:build lab
 
 // Extended sequence numbers across 2^32 (RFC 4303, Section 2.2.1 and Appendix A): both ends' SAs begin near it, and packets from before
-// it arrive late. What GCM may protect with one key ends there (NIST SP 800-38D, Section 8.3).
+// it arrive late. What GCM may protect with one key ends there (NIST SP 800-38D, Section 8.3), and every SA without extended numbers
+// (RFC 4303, Section 3.3.3). Windows of one and of several words, with and without extended numbers (Section 3.4.3).
 
 package kernelpeer
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -17,7 +19,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/natterjack/natterjack/ipsec/replay"
 	"github.com/natterjack/natterjack/lab/netlab"
+	"github.com/natterjack/natterjack/lab/qemu/agent"
 )
 
 const (
@@ -36,17 +40,22 @@ type numbersCase struct {
 	window int
 	// outBefore and inBefore are how many packets of the client's and the guest's are left before the boundary; 0: they begin at 1.
 	outBefore, inBefore int
-	// pings cross it. They are answered, so that each goes both ways.
+	// pings cross it. They are answered, so that each goes both ways. One less than the window leaves what came before them just inside.
 	pings int
+	// plain: sequence numbers of 32 bits.
+	plain bool
 }
 
 func numbersCases() []numbersCase {
 	return []numbersCase{
-		{"CBC, window of 32", cbc(), 32, 6, 12, 22},
-		{"CBC, window of 2048", cbc(), 2048, 200, 6, 800},
-		{"GCM, what the kernel seals, window of 32", gcm(), 32, 0, 8, 20},
-		{"GCM, what the kernel seals, window of 1024", gcm(), 1024, 0, 8, 500},
-		{"AH, window of 64", ahSHA256(), 64, 8, 6, 30},
+		{"CBC, window of 32", cbc(), 32, 6, 12, 22, false},
+		{"CBC, window of 2048", cbc(), 2048, 200, 6, 800, false},
+		{"GCM, what the kernel seals, window of 32", gcm(), 32, 0, 8, 20, false},
+		{"GCM, what the kernel seals, window of 1024", gcm(), 1024, 0, 8, 500, false},
+		{"AH, window of 64", ahSHA256(), 64, 8, 6, 30, false},
+		{"CBC without ESN, window of 32", cbc(), 32, 0, 0, 31, true},
+		{"GCM without ESN, window of 128", gcm(), 128, 0, 0, 127, true},
+		{"AH without ESN, window of 256", ahSHA1(), 256, 0, 0, 255, true},
 	}
 }
 
@@ -97,7 +106,14 @@ func (c numbersCase) add(t *testing.T, n *numbers) {
 	}{{numbersSPIOut, client, guest, numbersInner, inside4, "out", "in", c.outBefore}, {numbersSPIIn, guest, client, inside4, numbersInner, "in", "out", c.inBefore}} {
 		spi := fmt.Sprintf("0x%x", d.spi)
 		e, k := key(d.spi, c.alg.encr), key(d.spi+1, c.alg.auth)
-		n.cli(t, append([]string{"add", d.src, d.dst, c.alg.proto, spi, "-m", "tunnel", "--esn", "-r", strconv.Itoa(c.window), "--key-file", n.keyFile(t, e, k)}, c.alg.ours...)...)
+		ours := append([]string{"add", d.src, d.dst, c.alg.proto, spi, "-m", "tunnel", "-r", strconv.Itoa(c.window), "--key-file", n.keyFile(t, e, k)}, c.alg.ours...)
+		flags := []string{"flag", "esn", "align4"} // the latter: AH as RFC 4302 has it, and FreeBSD
+		if c.plain {
+			flags = []string{"flag", "align4"}
+		} else {
+			ours = append(ours, "--esn")
+		}
+		n.cli(t, ours...)
 		n.cli(t, "policy", "add", d.from, d.to, "any", "-P", d.way, "ipsec", c.alg.proto+"/tunnel/"+d.src+"-"+d.dst+"/require")
 		at := before(d.left)
 		if at > 0 {
@@ -105,10 +121,9 @@ func (c numbersCase) add(t *testing.T, n *numbers) {
 			tell(t, n.engine, "started", "%d %d %s %s %d", proto, d.spi, d.dst, d.way, at)
 		}
 		counter := map[string]string{"out": "replay-seq", "in": "replay-oseq"}[d.way]
-		args := append([]string{"state", "add", "src", d.src, "dst", d.dst, "proto", c.alg.proto, "spi", spi, "mode", "tunnel", "flag", "esn",
-			"align4", // AH as RFC 4302 has it, and FreeBSD
-			"replay-window", strconv.Itoa(c.window), counter, strconv.FormatUint(at, 10)}, c.alg.words(e, k)...)
-		n.kernel(t, args...)
+		args := append([]string{"state", "add", "src", d.src, "dst", d.dst, "proto", c.alg.proto, "spi", spi, "mode", "tunnel",
+			"replay-window", strconv.Itoa(c.window), counter, strconv.FormatUint(at, 10)}, flags...)
+		n.kernel(t, append(args, c.alg.words(e, k)...)...)
 		n.kernel(t, "policy", "add", "src", d.from, "dst", d.to, "dir", d.other, "tmpl", "src", d.src, "dst", d.dst, "proto", c.alg.proto, "mode", "tunnel")
 	}
 }
@@ -137,6 +152,27 @@ func (c numbersCase) run(t *testing.T, n *numbers) {
 	n.explained(t, n.Clients[0].Ping(3*time.Second, "-I", numbersInner, inside4))
 	if now := n.echoes(t); now != [2]int{before[0] + 1, before[1] + 2} {
 		t.Errorf("echo requests at the client and the guest: %v after %v: a replay was delivered", now, before)
+	}
+	if c.plain {
+		c.stale(t, n)
+	}
+}
+
+// stale holds one packet each way back until the windows have left it behind: both ends refuse it, though it was never received. Ours are of
+// 64 packets and multiples of it.
+func (c numbersCase) stale(t *testing.T, n *numbers) {
+	t.Helper()
+	early := n.holdBack(t, c)
+	n.explained(t, n.Clients[0].Ping(20*time.Second, "-c", strconv.Itoa(max(c.window, replay.DefaultSize)), "-i", "0.005", "-I", numbersInner, inside4))
+	errors, before := n.counters(t)["XfrmInStateSeqError"], n.echoes(t)
+	n.again(early)
+	n.Eventually(upLimit, "the kernel refuses what is left of its window", func() (bool, string) {
+		now := n.counters(t)["XfrmInStateSeqError"]
+		return now == errors+1, fmt.Sprint(errors, now)
+	})
+	n.explained(t, n.Clients[0].Ping(3*time.Second, "-I", numbersInner, inside4))
+	if now := n.echoes(t); now != [2]int{before[0], before[1] + 1} {
+		t.Errorf("echo requests at the client and the guest: %v after %v: a packet left of the window was delivered", now, before)
 	}
 }
 
@@ -233,6 +269,44 @@ func lastNumbers(t *testing.T, n *numbers) {
 	state := n.guest.Exec("ip", "-s", "xfrm", "state")
 	if !strings.Contains(state, "seq-hi 0x1, seq 0x0,") {
 		t.Errorf("the kernel's newest packet is not 2^32:\n%s", state)
+	}
+	if dump := n.cli(t, "dump"); strings.Contains(dump, fmt.Sprintf("spi=%d(", numbersSPIOut)) {
+		t.Errorf("the SA that may seal nothing more is still there:\n%s", dump)
+	}
+}
+
+// plainEnds: without extended numbers an SA seals packet 2^32-1 and none after it, here and in the kernel, and both open it.
+func plainEnds(t *testing.T, n *numbers) {
+	const outLeft, inLeft, more, port = 5, 4, 3, 7000
+	c := numbersCase{alg: cbc(), window: 64, outBefore: outLeft, inBefore: outLeft + inLeft, plain: true}
+	c.add(t, n)
+	before, refused := n.echoes(t), n.counters(t)["XfrmOutStateSeqError"]
+	_ = n.Clients[0].Ping(time.Second, "-c", strconv.Itoa(outLeft+more), "-i", "0.01", "-I", numbersInner, inside4)
+	if now := n.echoes(t); now[1] != before[1]+outLeft {
+		t.Errorf("%d of the client's packets arrived, expected %d", now[1]-before[1], outLeft)
+	}
+	// What the guest answered has left it so many.
+	to := netip.AddrPortFrom(netip.MustParseAddr(numbersInner), port)
+	arrived := n.Clients[0].CountUDP(to.String())
+	for range inLeft + more {
+		n.guest.Call("Emit", agent.Packet{From: netip.AddrPortFrom(netip.MustParseAddr(inside4), port), To: to, Octets: 100}, &struct{}{})
+	}
+	n.Eventually(upLimit, "the kernel seals no more", func() (bool, string) {
+		now := n.counters(t)["XfrmOutStateSeqError"]
+		return now == refused+more, fmt.Sprint(refused, now)
+	})
+	n.Eventually(upLimit, "the engine has opened the kernel's last", func() (bool, string) {
+		got := n.ourCounts(t)[numbersSPIIn].packets
+		return got == outLeft+inLeft, fmt.Sprint(got)
+	})
+	if packets, _, _ := arrived.Stop(); packets != inLeft {
+		t.Errorf("%d of the guest's packets arrived, expected %d", packets, inLeft)
+	}
+	state := n.guest.Exec("ip", "-s", "xfrm", "state")
+	for _, want := range []string{"oseq-hi 0x0, oseq 0xffffffff", "seq-hi 0x0, seq 0xffffffff"} {
+		if !strings.Contains(state, want) {
+			t.Errorf("the kernel's SAs have not come to their last number (%s):\n%s", want, state)
+		}
 	}
 	if dump := n.cli(t, "dump"); strings.Contains(dump, fmt.Sprintf("spi=%d(", numbersSPIOut)) {
 		t.Errorf("the SA that may seal nothing more is still there:\n%s", dump)

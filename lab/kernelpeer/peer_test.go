@@ -71,6 +71,15 @@ func TestKernelPeer(t *testing.T) {
 		for _, c := range manualCases() {
 			t.Run(c.name, func(t *testing.T) { c.run(t, m) })
 		}
+		m.newLayers()
+		for _, c := range layersCases() {
+			t.Run("layers: "+c.name, func(t *testing.T) { c.run(t, m) })
+		}
+		m.neighbours(t)
+		for _, c := range natCases() {
+			t.Run("NAT: "+c.name, func(t *testing.T) { c.run(t, m) })
+		}
+		t.Run("layers: the kernel and its own AH in ESP", func(t *testing.T) { deafToItself(t, m) })
 	})
 	t.Run("sequence numbers", func(t *testing.T) {
 		n := newNumbers(t, w)
@@ -78,6 +87,7 @@ func TestKernelPeer(t *testing.T) {
 		for _, c := range numbersCases() {
 			t.Run(c.name, func(t *testing.T) { c.run(t, n) })
 		}
+		t.Run("numbers of 32 bits end", func(t *testing.T) { plainEnds(t, n) })
 		t.Run("GCM ends", func(t *testing.T) { lastNumbers(t, n) })
 	})
 }

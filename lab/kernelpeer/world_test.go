@@ -177,15 +177,28 @@ type sums struct {
 // transfer moves octets each way between the client and a server in the guest, and compares hashes.
 func (w *world) transfer(t *testing.T, from, to string, pattern []byte) {
 	t.Helper()
+	w.move(t, false, from, to, pattern)
+}
+
+// move is transfer to a server in the guest or its second gateway.
+func (w *world) move(t *testing.T, second bool, from, to string, pattern []byte) {
+	t.Helper()
+	w.moveTo(t, second, from, to, to, pattern)
+}
+
+// moveTo is move to a server whose own address is another than the client's name for it.
+func (w *world) moveTo(t *testing.T, second bool, from, to, server string, pattern []byte) {
+	t.Helper()
 	port := strconv.Itoa(firstPort + w.transfers)
 	w.transfers++
-	args := []string{net.JoinHostPort(to, port), strconv.Itoa(octets), hex.EncodeToString(pattern)}
-	server := w.guest.Background([]string{"NETLAB_HELPER=1"}, append([]string{"/init", "transfer-server"}, args...)...)
-	defer server.Kill()
+	args := []string{net.JoinHostPort(server, port), strconv.Itoa(octets), hex.EncodeToString(pattern)}
+	process := w.guest.Background([]string{"NETLAB_HELPER=1"}, in(second, append([]string{"/init", "transfer-server"}, args...)...)...)
+	defer process.Kill()
 	w.Eventually(upLimit, "the guest's server listens", func() (bool, string) {
-		o := server.Output()
+		o := process.Output()
 		return strings.Contains(o.Out, "ready"), o.Out
 	})
+	args[0] = net.JoinHostPort(to, port)
 	client := w.Clients[0].StartHelper("transfer-client", append([]string{"transfer-client"}, append(args, from)...)...)
 	defer client.Kill()
 	var cs, ss sums
@@ -199,7 +212,7 @@ func (w *world) transfer(t *testing.T, from, to string, pattern []byte) {
 	}
 	var o agent.Outcome
 	w.Eventually(guestLimit, "the guest's server ends", func() (bool, string) {
-		o = server.Output()
+		o = process.Output()
 		return o.Ended, o.Out
 	})
 	lines := strings.Split(strings.TrimSpace(o.Out), "\n")

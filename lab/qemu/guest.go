@@ -142,7 +142,8 @@ func Boot(l *netlab.Lab, s *netlab.Space) *Guest {
 		l.Fatal(err)
 	}
 	defer listener.Close()
-	s.IP("tuntap add "+Tap+" mode tap", "link set "+Tap+" up")
+	// A busy machine empties its card's queue late.
+	s.IP("tuntap add "+Tap+" mode tap", "link set "+Tap+" up txqueuelen 10000")
 	begin := time.Now()
 	g.proc = s.Start("qemu", nil, "qemu-system-x86_64", "-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max", "-smp", "1", "-m", "512",
 		"-nodefaults", "-no-reboot", "-display", "none", "-monitor", "none", "-serial", "file:"+filepath.Join(l.Dir, s.Role+"-console.log"),

@@ -26,7 +26,7 @@ const imageFormat = 1
 // subtrees are the modules in the image, relative to the kernel's folder: what crypto loads by itself is among them.
 func subtrees() []string {
 	return []string{"crypto", "arch/x86/crypto", "lib", "net/xfrm", "net/key", "net/ipv4", "net/ipv6", "net/core",
-		"drivers/virtio", "drivers/net/virtio_net.ko", "drivers/net/net_failover.ko", "drivers/net/dummy.ko",
+		"drivers/virtio", "drivers/net/virtio_net.ko", "drivers/net/net_failover.ko", "drivers/net/dummy.ko", "drivers/net/veth.ko",
 		"drivers/char/virtio_console.ko", "drivers/char/hw_random", "drivers/net/tun.ko"}
 }
 

@@ -1,0 +1,183 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+//go:build lab
+
+// What both ends count of the same SAs, and what the outer link held.
+
+package kernelpeer
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/natterjack/natterjack/lab/netlab"
+	"github.com/natterjack/natterjack/lab/qemu"
+)
+
+const protoIPComp, protoTCP, protoFragment = 108, 6, 44
+
+// passed is what an SA has carried.
+type passed struct{ packets, octets int }
+
+var kernelSA = regexp.MustCompile(`proto (\w+) spi 0x([0-9a-f]+)\S*[\s\S]*?lifetime current:\s+(\d+)\(bytes\), (\d+)\(packets\)`)
+
+// kernelCounts are of the guest's SAs and of its second gateway's, by their SPIs. (The SA that the kernel makes by itself for what an IPComp
+// tunnel leaves as it is has protocol ipencap.)
+func (m *manual) kernelCounts(t *testing.T, second bool) map[int]passed {
+	t.Helper()
+	text := m.guest.Exec("ip", "-s", "xfrm", "state")
+	if second {
+		text += m.guest.Exec(in(true, "ip", "-s", "xfrm", "state")...)
+	}
+	all := map[int]passed{}
+	for _, match := range kernelSA.FindAllStringSubmatch(text, -1) {
+		spi, _ := strconv.ParseInt(match[2], 16, 64)
+		octets, _ := strconv.Atoi(match[3])
+		packets, _ := strconv.Atoi(match[4])
+		if match[1] == "esp" || match[1] == "ah" || match[1] == "comp" {
+			all[int(spi)] = passed{packets, octets}
+		}
+	}
+	return all
+}
+
+// ourCounts are of the engine's.
+func (m *manual) ourCounts(t *testing.T) map[int]passed {
+	t.Helper()
+	var list []struct{ SPI, Bytes, Packets int }
+	if err := json.Unmarshal([]byte(m.cli(t, "dump", "--json")), &list); err != nil {
+		t.Fatal(err)
+	}
+	all := map[int]passed{}
+	for _, sa := range list {
+		all[sa.SPI] = passed{sa.Packets, sa.Bytes}
+	}
+	return all
+}
+
+// same waits until both ends have counted the same packets and octets of the SAs, but for what the machine's card has lost since then of
+// those that the client sends.
+func (m *manual) same(t *testing.T, second bool, lost int, spis []int) {
+	t.Helper()
+	var wrong []string
+	for deadline := time.Now().Add(upLimit); ; {
+		ours, theirs := m.ourCounts(t), m.kernelCounts(t, second)
+		lost := m.lost(t) - lost
+		wrong = nil
+		for _, spi := range spis {
+			a, b := ours[spi], theirs[spi]
+			if a != b && (lost == 0 || a.packets-b.packets != lost || a.octets < b.octets) || a.packets == 0 {
+				wrong = append(wrong, fmt.Sprintf("SPI 0x%x: %+v here, %+v in the kernel, %d lost", spi, a, b, lost))
+			}
+		}
+		if wrong == nil || time.Now().After(deadline) {
+			break
+		}
+	}
+	if wrong != nil {
+		t.Fatalf("the ends do not count the same:\n%s", strings.Join(wrong, "\n"))
+	}
+}
+
+// lost is how many packets the machine's card could not take so far.
+func (m *manual) lost(t *testing.T) int {
+	t.Helper()
+	n, err := strconv.Atoi(strings.TrimSpace(m.Gateway.Run("cat", "/sys/class/net/"+qemu.Tap+"/statistics/tx_dropped")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// agree is same for a case's ESP and AH; of IPComp, who sends counts also what it leaves as it is.
+func (c layersCase) agree(t *testing.T, m *manual, lost int) {
+	t.Helper()
+	var spis []int
+	for i, l := range c.layers {
+		if l.proto != "ipcomp" {
+			spis = append(spis, c.spi(i, true), c.spi(i, false))
+		}
+	}
+	m.same(t, c.second(), lost, spis)
+	ours, theirs := m.ourCounts(t), m.kernelCounts(t, c.second())
+	for i, l := range c.layers {
+		if l.proto != "ipcomp" {
+			continue
+		}
+		for _, out := range []bool{true, false} {
+			sent, received := ours[c.spi(i, out)], theirs[c.spi(i, out)]
+			if !out {
+				sent, received = received, sent
+			}
+			if received.packets == 0 || received.packets > sent.packets || received.octets > sent.octets {
+				t.Errorf("IPComp, from the client %v: %+v sent, %+v received", out, sent, received)
+			}
+			t.Logf("IPComp, from the client %v: %+v sent, %+v received", out, sent, received)
+		}
+	}
+}
+
+// errors are the guest's counters of errors that are not zero.
+func (m *manual) errors(t *testing.T) string {
+	t.Helper()
+	out, _ := m.guest.TryRun("grep", "-v", "[^0-9]0$", "/proc/net/xfrm_stat")
+	if second, err := m.guest.TryRun(in(true, "grep", "-v", "[^0-9]0$", "/proc/net/xfrm_stat")...); err == nil {
+		out += second
+	}
+	return out
+}
+
+// settled stops a capture when it has what was sent.
+func settled(t *testing.T, m *manual, capture *netlab.Capture) []netlab.Packet {
+	t.Helper()
+	m.Eventually(upLimit, "the capture has it all", func() (bool, string) {
+		info, err := os.Stat(capture.Path)
+		return err == nil && info.Size() > octets, fmt.Sprint(err)
+	})
+	return capture.Stop()
+}
+
+// look fails if the outer link held anything else than the outermost protocol, and the pattern in clear though ESP encrypts.
+func (c layersCase) look(t *testing.T, packets []netlab.Packet, pattern []byte) {
+	t.Helper()
+	last := c.layers[len(c.layers)-1]
+	want := map[string]uint8{"esp": protoESP, "ah": protoAH, "ipcomp": protoIPComp}[last.proto]
+	encrypted := false
+	for _, l := range c.layers {
+		encrypted = encrypted || l.encr > 0
+	}
+	count := map[uint8]int{}
+	for i := range packets {
+		p := &packets[i]
+		src, dst := p.Src.Addr().String(), p.Dst.Addr().String()
+		if !(src == last.client && dst == last.guest) && !(src == last.guest && dst == last.client) {
+			continue
+		}
+		if p.Protocol == protoFragment {
+			p.Protocol = want
+		}
+		count[p.Protocol]++
+		if encrypted && bytes.Contains(p.Frame, pattern) {
+			t.Fatalf("packet %d holds the payload's pattern in clear", i+1)
+		}
+	}
+	if count[want] < minPackets {
+		t.Errorf("%v packets by protocol, expected at least %d of %d", count, minPackets, want)
+	}
+	if c.alone() {
+		if count[protoTCP] < minPackets {
+			t.Errorf("%v packets by protocol, expected at least %d that are not shorter compressed", count, minPackets)
+		}
+		return
+	}
+	if len(count) != 1 {
+		t.Errorf("%v packets by protocol, expected only %d", count, want)
+	}
+}

@@ -1,0 +1,403 @@
+// Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
+
+//go:build lab
+
+// ESP in UDP through a NAT without IKE (RFC 3948; the non-IKE marker of drafts 00 and 01 too). At the client's side: the kernel says which
+// mapping it saw (SADB_X_NAT_T_NEW_MAPPING of its own AF_KEY), and the test is the key daemon that believes it. At the guest's side: the
+// engine follows by itself, also when the NAT forgets.
+
+package kernelpeer
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	secrets "github.com/natterjack/natterjack/crypt/secret"
+	"github.com/natterjack/natterjack/lab/netlab"
+	"github.com/natterjack/natterjack/lab/qemu/agent"
+	"github.com/natterjack/natterjack/wire/pfkey"
+)
+
+const (
+	// The guest's address as its own NAT shows it to the client.
+	shown4, shown6      = "203.0.113.9", "2001:db8:113::9"
+	natSPIOut, natSPIIn = 0x4000, 0x4001
+	public4, public6    = "198.51.100.1", "2001:db8:100::1" // the client's, as its NAT shows it
+	natSocket           = "nat"
+	natFilter           = `table inet far {
+  chain post { type nat hook postrouting priority srcnat; oifname "lan" jump out
+  }
+  chain out {
+    meta nfproto ipv4 ip saddr 198.51.100.10 meta l4proto udp snat ip to 203.0.113.9:20000-29999 random
+    meta nfproto ipv6 ip6 saddr 2001:db8:100::10 meta l4proto udp snat ip6 to [2001:db8:113::9]:20000-29999 random
+  }
+}
+`
+)
+
+// natCase is one SA each way.
+type natCase struct {
+	name         string
+	ipv6, tunnel bool
+	alg          algorithm
+	nonIKE       bool
+	// far: the NAT is the guest's.
+	far bool
+	// oa tells the client the guest's own address (transport mode).
+	oa bool
+}
+
+func natCases() []natCase {
+	return []natCase{
+		{name: "tunnel", tunnel: true, alg: gcm()},
+		{name: "tunnel over IPv6", ipv6: true, tunnel: true, alg: cbc()},
+		{name: "tunnel, non-IKE marker", tunnel: true, alg: cbc(), nonIKE: true},
+		{name: "transport", alg: cbc()},
+		{name: "transport over IPv6", ipv6: true, alg: gcm()},
+		{name: "tunnel, the guest's NAT", tunnel: true, far: true, alg: cbc()},
+		{name: "transport, the guest's NAT", far: true, alg: gcm(), oa: true},
+		{name: "transport over IPv6, the guest's NAT", ipv6: true, far: true, alg: cbc()},
+	}
+}
+
+// side is how one end sees both: the addresses outside, those of the packets, and the ports.
+type side struct {
+	client, guest           string
+	innerClient, innerGuest string
+}
+
+// sides are the client's view and the guest's.
+func (c natCase) sides() (ours, theirs side) {
+	me, far := manualCase{ipv6: c.ipv6}.outside()
+	public, shown := public4, shown4
+	if c.ipv6 {
+		public, shown = public6, shown6
+	}
+	if c.far {
+		public = me
+	} else {
+		shown = far
+	}
+	ours, theirs = side{client: me, guest: shown}, side{client: public, guest: far}
+	for _, s := range []*side{&ours, &theirs} {
+		s.innerClient, s.innerGuest = s.client, s.guest
+		if c.tunnel {
+			s.innerClient, s.innerGuest = manualCase{tunnel: true, ipv6: c.ipv6}.inside()
+		}
+	}
+	return ours, theirs
+}
+
+func (c natCase) port() string {
+	if c.nonIKE {
+		return strconv.Itoa(nonIKEPort)
+	}
+	return strconv.Itoa(nonESPPort)
+}
+
+func (c natCase) mode() string { return manualCase{tunnel: c.tunnel}.mode(0) }
+
+// ours gives the client its SAs and policies. Those that are to follow their peer have one owner, a connection: each command is its own.
+func (c natCase) ours(t *testing.T, m *manual, s side) {
+	t.Helper()
+	var one net.Conn
+	if c.far {
+		conn, err := net.Dial("unixpacket", m.socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		one = conn
+	}
+	for _, out := range []bool{true, false} {
+		spi, src, dst, from, to, way := natSPIOut, s.client, s.guest, s.innerClient, s.innerGuest, "out"
+		if !out {
+			spi, src, dst, from, to, way = natSPIIn, dst, src, to, from, "in"
+		}
+		ends := ""
+		if c.tunnel {
+			ends = src + "-" + dst
+		}
+		if one != nil {
+			c.write(t, one, spi, src, dst, out)
+		} else {
+			args := append([]string{"add", src, dst, "esp", strconv.Itoa(spi), "-m", c.mode(), "-r", "64", "--natt", c.port() + ":" + c.port(),
+				"--key-file", m.keyFile(t, key(spi, c.alg.encr), key(spi+64, c.alg.auth))}, c.alg.ours...)
+			if c.nonIKE {
+				args = append(args, "--non-ike")
+			}
+			m.cli(t, args...)
+		}
+		m.cli(t, "policy", "add", from, to, "any", "-P", way, "ipsec", "esp/"+c.mode()+"/"+ends+"/require")
+	}
+}
+
+// write adds an SA by a connection.
+func (c natCase) write(t *testing.T, conn net.Conn, spi int, src, dst string, out bool) {
+	t.Helper()
+	const port, nonESP = uint16(nonESPPort), uint8(pfkey.NATTNonESP)
+	encrypt, known := pfkey.Linux.EncryptNamed(c.alg.ours[1])
+	address := func(a string) *pfkey.Address {
+		ip := netip.MustParseAddr(a)
+		return &pfkey.Address{PrefixLen: uint8(ip.BitLen()), Sockaddr: pfkey.Addressed(netip.AddrPortFrom(ip, 0))}
+	}
+	m := &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeAdd, SAType: pfkey.SATypeESP, Seq: uint32(spi)},
+		SA:  &pfkey.SA{SPI: uint32(spi), Replay: 64, State: pfkey.StateMature, Encrypt: encrypt},
+		Src: address(src), Dst: address(dst), NATType: new(nonESP), NATSrcPort: new(port), NATDstPort: new(port),
+		SA2: &pfkey.SA2{Mode: pfkey.ModeTransport}}
+	if c.tunnel {
+		m.SA2.Mode = pfkey.ModeTunnel
+	}
+	k := secrets.New(key(spi, c.alg.encr))
+	m.KeyEncrypt = &k
+	if c.alg.auth > 0 {
+		a := secrets.New(key(spi+64, c.alg.auth))
+		auth, ok := pfkey.Linux.AuthNamed(c.alg.ours[3])
+		m.KeyAuth, m.SA.Auth, known = &a, auth, known && ok
+	}
+	if c.oa && !out {
+		_, far := manualCase{ipv6: c.ipv6}.outside()
+		m.NATOAi = address(far)
+	}
+	codec := pfkey.Codec{Dialect: pfkey.Linux}
+	b, err := codec.Append(nil, m)
+	if err != nil || !known {
+		t.Fatal(known, err)
+	}
+	if _, err := conn.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	answer := make([]byte, 4096)
+	_ = conn.SetReadDeadline(time.Now().Add(upLimit))
+	for { // what others change is told too
+		n, err := conn.Read(answer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := codec.Parse(answer[:n])
+		if err != nil || got.Errno != 0 {
+			t.Fatalf("ADD: %v %v", got, err)
+		}
+		if got.Type == pfkey.TypeAdd && got.Seq == m.Seq {
+			return
+		}
+	}
+}
+
+// theirs gives the guest its SA and policy of one direction, or its SA the client's newest port.
+func (c natCase) theirs(t *testing.T, m *manual, s side, out bool, verb string, clientPort string) {
+	t.Helper()
+	spi, src, dst, from, to, way := natSPIOut, s.client, s.guest, s.innerClient, s.innerGuest, "in"
+	sport, dport := clientPort, c.port()
+	if !out {
+		spi, src, dst, from, to, way = natSPIIn, dst, src, to, from, "out"
+		sport, dport = dport, sport
+	}
+	encap := "espinudp"
+	if c.nonIKE {
+		encap = "espinudp-nonike"
+	}
+	args := append([]string{"state", verb, "src", src, "dst", dst, "proto", "esp", "spi", strconv.Itoa(spi), "mode", c.mode(), "replay-window", "32"},
+		c.alg.words(key(spi, c.alg.encr), key(spi+64, c.alg.auth))...)
+	m.kernel(t, append(args, "encap", encap, sport, dport, "0.0.0.0")...)
+	if verb == "add" {
+		m.kernel(t, "policy", "add", "src", from, "dst", to, "dir", way, "tmpl", "src", src, "dst", dst, "proto", "esp", "mode", c.mode())
+	}
+}
+
+// run is the whole of a case.
+func (c natCase) run(t *testing.T, m *manual) {
+	m.flush(t)
+	m.translate(t, !c.far)
+	m.Router.Run("conntrack", "-F")
+	if c.far {
+		m.Router.NFT(natFilter)
+		defer m.Router.Run("nft", "delete", "table", "inet", "far")
+	}
+	before, lost := m.errors(t), m.lost(t)
+	ours, theirs := c.sides()
+	c.ours(t, m, ours)
+	capture := m.Router.Capture("wan")
+	if c.far {
+		c.followed(t, m, ours, theirs)
+	} else {
+		c.mapped(t, m, ours, theirs)
+	}
+	m.same(t, false, lost, []int{natSPIOut, natSPIIn})
+	for _, size := range []int{1, 56, 700, 1200} {
+		c.ping(t, m, ours, theirs, size)
+	}
+	if c.tunnel {
+		c.ping(t, m, ours, theirs, longPing)
+	}
+	pattern := netlab.NewPattern()
+	m.moveTo(t, false, ours.innerClient, ours.innerGuest, theirs.innerGuest, pattern)
+	m.same(t, false, lost, []int{natSPIOut, natSPIIn})
+	c.look(t, settled(t, m, capture), theirs, pattern)
+	if now := m.errors(t); now != before {
+		t.Errorf("the kernel counted errors: %q, before %q", now, before)
+	}
+}
+
+// ping goes each way, from each end to the other as it sees it.
+func (c natCase) ping(t *testing.T, m *manual, ours, theirs side, size int) {
+	t.Helper()
+	n := strconv.Itoa(size)
+	m.explained(t, m.Clients[0].Ping(3*time.Second, "-s", n, "-I", ours.innerClient, ours.innerGuest))
+	_, err := m.guest.TryRun("ping", "-c", "1", "-W", "3", "-s", n, "-I", theirs.innerGuest, theirs.innerClient)
+	m.explained(t, err)
+}
+
+// mapped: the client begins, the kernel sees from where, and again after the NAT has forgotten. Nothing is answered to where the client was
+// before.
+func (c natCase) mapped(t *testing.T, m *manual, ours, theirs side) {
+	t.Helper()
+	c.theirs(t, m, theirs, true, "add", c.port())
+	for last, verb := c.port(), "add"; ; verb = "update" {
+		m.listen(t)
+		m.mute(true)
+		_ = m.Clients[0].Ping(lostLimit, "-I", ours.innerClient, ours.innerGuest)
+		seen := m.mapping(t)
+		m.mute(false)
+		if seen.Addr().String() != theirs.client || strconv.Itoa(int(seen.Port())) == last {
+			t.Fatalf("the kernel saw %v, expected %s at another port than %s", seen, theirs.client, last)
+		}
+		last = strconv.Itoa(int(seen.Port()))
+		c.theirs(t, m, theirs, false, verb, last)
+		c.theirs(t, m, theirs, true, "update", last)
+		c.ping(t, m, ours, theirs, 56)
+		if verb == "update" {
+			return
+		}
+		m.Router.Run("conntrack", "-F")
+	}
+}
+
+// muted are sysctls: pings are not answered, or are.
+func muted(on bool) []string {
+	value := map[bool]string{false: "=0", true: "=1"}[on]
+	return []string{"net.ipv4.icmp_echo_ignore_all" + value, "net.ipv6.icmp.echo_ignore_all" + value}
+}
+
+// mute has the guest answer no pings.
+func (m *manual) mute(on bool) {
+	for _, s := range muted(on) {
+		m.guest.Exec("sysctl", "-w", s)
+	}
+}
+
+// followed: the guest begins, and again after its NAT has forgotten. The engine answers to where it was heard from, though not within the
+// first moment.
+func (c natCase) followed(t *testing.T, m *manual, ours, theirs side) {
+	t.Helper()
+	c.theirs(t, m, theirs, true, "add", c.port())
+	c.theirs(t, m, theirs, false, "add", c.port())
+	last := c.port()
+	for range 2 {
+		m.Router.Run("conntrack", "-F")
+		m.Clients[0].Run(append([]string{"sysctl", "-qw"}, muted(true)...)...)
+		_, _ = m.guest.TryRun("sh", "-c", "ping -c 1 -W 1 -I "+theirs.innerGuest+" "+theirs.innerClient+" >/dev/null &")
+		m.Eventually(upLimit, "the engine sends to another port than "+last, func() (bool, string) {
+			now := m.peerPort(t)
+			return now != last, m.kernelErrors()
+		})
+		last = m.peerPort(t)
+		m.Clients[0].Run(append([]string{"sysctl", "-qw"}, muted(false)...)...)
+		c.ping(t, m, ours, theirs, 56)
+	}
+}
+
+// peerPort is where the client's SA sends to.
+func (m *manual) peerPort(t *testing.T) string {
+	t.Helper()
+	var list []struct {
+		SPI     int
+		DstPort int `json:"dst_port"`
+	}
+	if err := json.Unmarshal([]byte(m.cli(t, "dump", "--json")), &list); err != nil {
+		t.Fatal(err)
+	}
+	for _, sa := range list {
+		if sa.SPI == natSPIOut {
+			return strconv.Itoa(sa.DstPort)
+		}
+	}
+	t.Fatal("the client's SA is gone")
+	return ""
+}
+
+// listen has the guest's AF_KEY socket hear of new mappings, and forgets those it heard of.
+func (m *manual) listen(t *testing.T) {
+	t.Helper()
+	register, err := hex.DecodeString("02070003020000000100000001000000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r agent.KeyRead
+	m.guest.Call("KeyStep", agent.KeyWrite{Socket: natSocket, Octets: register}, &r)
+	if r.Errno != 0 {
+		t.Fatalf("REGISTER: errno %d", r.Errno)
+	}
+}
+
+// mapping is where the kernel says that it has heard the client from.
+func (m *manual) mapping(t *testing.T) netip.AddrPort {
+	t.Helper()
+	var seen netip.AddrPort
+	m.Eventually(upLimit, "the kernel tells of a new mapping", func() (bool, string) {
+		var r agent.KeyRead
+		m.guest.Call("KeyStep", agent.KeyWrite{}, &r)
+		for _, b := range r.Received[natSocket] {
+			msg, err := pfkey.Codec{Dialect: pfkey.Linux}.Parse(b)
+			if err == nil && msg.Type == pfkey.TypeNewMapping && msg.Dst != nil && msg.NATDstPort != nil && msg.SA != nil && msg.SA.SPI == natSPIOut {
+				seen = netip.AddrPortFrom(msg.Dst.Addr, *msg.NATDstPort)
+			}
+		}
+		return seen.IsValid(), m.kernelErrors()
+	})
+	return seen
+}
+
+// look fails if the outer link held anything but UDP between the ends.
+func (c natCase) look(t *testing.T, packets []netlab.Packet, s side, pattern []byte) {
+	t.Helper()
+	count := map[string]int{}
+	for i := range packets {
+		p := &packets[i]
+		src, dst := p.Src.Addr().String(), p.Dst.Addr().String()
+		if !(src == s.client && dst == s.guest) && !(src == s.guest && dst == s.client) {
+			continue
+		}
+		if bytes.Contains(p.Frame, pattern) {
+			t.Fatalf("packet %d holds the payload's pattern in clear", i+1)
+		}
+		switch {
+		case p.Protocol == protoUDP && (p.Fragment || strconv.Itoa(int(p.Src.Port())) == c.port() || strconv.Itoa(int(p.Dst.Port())) == c.port()), p.Protocol == protoFragment:
+			count["data"]++
+		case p.Protocol == protoICMPv6 && len(p.Payload) > 0 && p.Payload[0] >= 133 && p.Payload[0] <= 137:
+		default:
+			count[fmt.Sprint("protocol ", p.Protocol)]++
+		}
+	}
+	if len(count) != 1 || count["data"] < minPackets {
+		t.Errorf("packets on the outer link: %v, expected at least %d of data alone", count, minPackets)
+	}
+}
+
+// neighbours pins the link between the router and the guest: a policy about all that is between the two would keep back neighbour discovery.
+func (m *manual) neighbours(t *testing.T) {
+	t.Helper()
+	guest := strings.TrimSpace(m.guest.Exec("cat", "/sys/class/net/eth0/address"))
+	router := strings.TrimSpace(m.Router.Run("cat", "/sys/class/net/wan/address"))
+	m.guest.GuestIP("-6 neigh replace " + public6 + " lladdr " + router + " dev eth0 nud permanent")
+	_, far := manualCase{ipv6: true}.outside()
+	m.Router.IP("-6 neigh replace " + far + " lladdr " + guest + " dev wan nud permanent")
+}
