@@ -2,8 +2,8 @@
 
 // Package suite has the algorithms that IKE SAs and child SAs are made of, by their IANA numbers: encryption, PRF,
 // integrity and key exchange, the Box that protects one direction of an SA, and the MAC of one direction of an AH SA. Numbers
-// from a peer are attacker controlled: KnownIKE, KnownESP, KnownAH and ValidBits say what this package can really do for which
-// protocol, and nothing else can be constructed.
+// from a peer are attacker controlled: KnownIKE, KnownESP, KnownAH, KnownIKEv1 and ValidBits say what this package can really
+// do for which protocol, and nothing else can be constructed.
 //
 // What is refused by name, because no kept implementation of it exists that we could stand on: AES-GCM with an ICV of 8 octets
 // (crypto/cipher has 12 to 16) and Camellia (no maintained Go module). DES, Blowfish and CAST are refused because they are too weak.

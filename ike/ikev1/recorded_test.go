@@ -4,172 +4,21 @@ package ikev1
 
 import (
 	"bytes"
+	"crypto/x509"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/natterjack/natterjack/crypt/secret"
+	"github.com/natterjack/natterjack/crypt/sig"
 	"github.com/natterjack/natterjack/crypt/suite"
 	"github.com/natterjack/natterjack/ike"
 	"github.com/natterjack/natterjack/wire/ikev1msg"
 )
-
-func unhex(t testing.TB, s string) []byte {
-	t.Helper()
-	b, err := hex.DecodeString(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-// recording is a conversation of two hosts with all its keys, as one line a value and one line a message.
-type recording struct {
-	values   map[string]string
-	messages []recorded
-}
-
-type recorded struct {
-	byInitiator bool
-	from        netip.AddrPort
-	octets      []byte
-}
-
-func readRecording(t testing.TB, name string) recording {
-	t.Helper()
-	text, err := os.ReadFile("testdata/recorded-" + name + ".txt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := recording{values: map[string]string{}}
-	for line := range strings.Lines(string(text)) {
-		f := strings.Fields(line)
-		switch {
-		case strings.HasPrefix(line, "#"):
-		case len(f) == 3:
-			r.messages = append(r.messages, recorded{f[0] == "i", netip.MustParseAddrPort(f[1]), unhex(t, f[2])})
-		default:
-			r.values[f[0]] = f[1]
-		}
-	}
-	return r
-}
-
-func (r recording) secret(t testing.TB, name string) secret.Key {
-	t.Helper()
-	return secret.New(unhex(t, r.values[name]))
-}
-
-// reader takes a recording apart with our own code, message after message, and encrypts each again.
-type reader struct {
-	t         testing.TB
-	r         recording
-	suite     Suite
-	keys      keys
-	phase1    phase1
-	chain     chain
-	clear     []*ikev1msg.Message // of phase 1, before encryption
-	next      int
-	exchanges []string // what each message after phase 1 was
-}
-
-// read prepares a recording: what went in the clear, the keys of it, and the chain of phase 1. clear is how many messages of phase 1
-// were not encrypted.
-func read(t testing.TB, name string, clear int) *reader {
-	t.Helper()
-	x := &reader{t: t, r: readRecording(t, name), next: clear}
-	for _, m := range x.r.messages[:clear] {
-		parsed, err := ikev1msg.Parse(m.octets)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(parsed.Append(nil), m.octets) {
-			t.Errorf("%s does not append to its own octets", parsed.Summary())
-		}
-		x.clear = append(x.clear, parsed)
-	}
-	x.negotiated()
-	for i, m := range x.clear {
-		for j, p := range m.Payloads {
-			x.exchanged(x.r.messages[i].byInitiator, m, j, p)
-		}
-	}
-	x.phase1.ckyI, x.phase1.ckyR = x.clear[1].SPIi, x.clear[1].SPIr
-	var err error
-	psk := x.r.secret(t, "psk")
-	if x.keys, err = deriveKeys(x.suite, psk, x.r.secret(t, "g_ir"), &x.phase1); err != nil {
-		t.Fatal(err)
-	}
-	x.chain = newChain(x.suite, &x.keys, &x.phase1)
-	return x
-}
-
-// negotiated reads the suite from the responder's SA payload.
-func (x *reader) negotiated() {
-	sa := ikev1msg.All[*ikev1msg.SA](x.clear[1].Payloads)[0]
-	p, err := sa.Proposals[0].Transforms[0].Phase1()
-	if err != nil {
-		x.t.Fatal(err)
-	}
-	if x.suite, err = suiteOf(p); err != nil {
-		x.t.Fatal(err)
-	}
-	if x.suite.String() != x.r.values["proposal"] {
-		x.t.Errorf("suite %s, recorded %s", x.suite, x.r.values["proposal"])
-	}
-}
-
-// exchanged keeps what payload j of a message in the clear says.
-func (x *reader) exchanged(byInitiator bool, m *ikev1msg.Message, j int, p ikev1msg.Payload) {
-	body := m.Body(j)
-	switch p.(type) {
-	case *ikev1msg.SA:
-		if byInitiator {
-			x.phase1.saI = body
-		}
-	case *ikev1msg.KE:
-		if byInitiator {
-			x.phase1.gxi = body
-		} else {
-			x.phase1.gxr = body
-		}
-	case *ikev1msg.Nonce:
-		if byInitiator {
-			x.phase1.ni = body
-		} else {
-			x.phase1.nr = body
-		}
-	}
-}
-
-// wantKeys compares every key and the first IV with what the daemon wrote down.
-func (x *reader) wantKeys() {
-	x.t.Helper()
-	for name, k := range map[string]secret.Key{"SKEYID": x.keys.skeyid, "SKEYID_d": x.keys.skeyidD, "SKEYID_a": x.keys.skeyidA,
-		"SKEYID_e": x.keys.skeyidE, "Ka": x.keys.ka, "IV": secret.New(x.chain.last())} {
-		if !k.Equal(x.r.secret(x.t, name)) || k.IsZero() {
-			x.t.Errorf("%s differs from the recording", name)
-		}
-	}
-	if fmt.Sprintf("%016x", x.phase1.ckyI) != x.r.values["spi_i"] || fmt.Sprintf("%016x", x.phase1.ckyR) != x.r.values["spi_r"] {
-		x.t.Error("the cookies differ from the recording")
-	}
-}
-
-// again encrypts what a message contained from a copy of the chain before it: the payloads appended by the codec, and the padding
-// as it was.
-func (x *reader) again(before chain, m *ikev1msg.Message, c *ikev1msg.Chain, octets []byte) {
-	x.t.Helper()
-	first, plain := ikev1msg.AppendPayloads(nil, c.Payloads)
-	if bytes.Equal(plain, nil) || !bytes.Equal(before.encrypt(m.Header, first, append(plain, c.Padding()...)), octets) {
-		x.t.Errorf("%s is not encrypted to the same octets again", m.Summary())
-	}
-}
 
 // wantHash verifies the HASH of a side in c, whose ID payload is in ids, and makes it again.
 func (x *reader) wantHash(initiator bool, ids, c *ikev1msg.Chain) {
@@ -190,141 +39,24 @@ func (x *reader) wantHash(initiator bool, ids, c *ikev1msg.Chain) {
 	if err != nil || !bytes.Equal(ours.(*ikev1msg.Hash).Data, data) {
 		x.t.Errorf("HASH (initiator: %t) of ours: %v", initiator, err)
 	}
-	p.initiator = !initiator
+	p.initiator, p.suite.Auth = !initiator, ikev1msg.AuthPSK
 	if p.verify(data, nil, nil) == nil {
 		x.t.Error("the HASH of one side is that of the other")
 	}
 }
 
-// sealedPhase1 reads the next message, an encrypted one of phase 1.
-func (x *reader) sealedPhase1() (recorded, *ikev1msg.Chain) {
-	x.t.Helper()
-	r := x.r.messages[x.next]
-	x.next++
-	m, err := ikev1msg.Parse(r.octets)
-	if err != nil {
-		x.t.Fatal(err)
-	}
-	before := x.chain
-	t, err := x.chain.decrypt(m, r.octets)
-	if err != nil {
-		x.t.Fatal(err)
-	}
-	if !unmoved(x.chain, before) {
-		x.t.Error("the chain moved before the message was authenticated")
-	}
-	x.again(before, m, t.chain, r.octets)
-	if err := x.chain.take(t); err != nil {
-		x.t.Fatal(err)
-	}
-	return r, t.chain
-}
-
-// unmoved reports whether a chain is where it was.
-func unmoved(a, b chain) bool {
-	return a.iv == b.iv && a.moves == b.moves && a.known == b.known && a.taken == b.taken
-}
-
-// quick is what a Quick Mode negotiated.
-type quick struct {
-	ni, nr     []byte
-	spiI, spiR uint32
-}
-
-// phase2 reads all that follows phase 1, each message with the HASH that its place in its exchange has.
-func (x *reader) phase2() quick {
-	x.t.Helper()
-	p := newProtection(x.suite, x.keys, x.chain)
-	open := map[uint32]*exchange{}
-	count := map[uint32]int{}
-	var q quick
-	for _, r := range x.r.messages[x.next:] {
-		m, err := ikev1msg.Parse(r.octets)
-		if err != nil {
-			x.t.Fatal(err)
-		}
-		count[m.MessageID]++
-		covers := first(m.MessageID)
-		if ikev1msg.Exchange(m.Exchange) == ikev1msg.QuickMode {
-			switch count[m.MessageID] {
-			case 2:
-				covers = second(m.MessageID, q.ni)
-			case 3:
-				covers = third(m.MessageID, q.ni, q.nr)
-			}
-		}
-		before, _ := x.chain.exchange(m.MessageID)
-		if e := open[m.MessageID]; e != nil {
-			before = e.chain
-		}
-		o := x.openOne(p, open, m, r.octets, covers)
-		x.wantSealed(before, m, covers, o, r.octets)
-		x.exchanges = append(x.exchanges, ikev1msg.Exchange(m.Exchange).String()+" "+ikev1msg.SummaryOf(o.payloads))
-		if ikev1msg.Exchange(m.Exchange) == ikev1msg.QuickMode && count[m.MessageID] < 3 {
-			q.add(x.t, count[m.MessageID] == 1, o)
-		}
-	}
-	return q
-}
-
-func (x *reader) openOne(p *protection, open map[uint32]*exchange, m *ikev1msg.Message, octets []byte, c covered) opened {
-	x.t.Helper()
-	var o opened
-	var err error
-	if e := open[m.MessageID]; e != nil {
-		o, err = e.open(m, octets, c)
-	} else {
-		open[m.MessageID], o, err = p.open(m, octets)
-	}
-	if err != nil {
-		x.t.Fatalf("%s: %v", m.Summary(), err)
-	}
-	return o
-}
-
-// wantSealed makes the message again from its payloads: its HASH computed, padded as it was.
-func (x *reader) wantSealed(before chain, m *ikev1msg.Message, c covered, o opened, octets []byte) {
-	x.t.Helper()
-	copied := before
-	t, err := copied.decrypt(m, octets)
-	if err != nil {
-		x.t.Fatal(err)
-	}
-	x.again(before, m, t.chain, octets)
-	e := exchange{keys: &x.keys, chain: before}
-	sealed := e.seal(m.Header, c, o.payloads)
-	if n := len(t.chain.Padding()); n >= before.block() { // charon pads a whole block where none is needed; we do not
-		if want := len(octets) - before.block(); len(sealed) != want || !bytes.Equal(sealed[28:], octets[28:want]) {
-			x.t.Errorf("%s is not sealed to the same octets", m.Summary())
-		}
-	} else if zero := bytes.Equal(t.chain.Padding(), make([]byte, n)); zero && !bytes.Equal(sealed, octets) {
-		x.t.Errorf("%s is not sealed to the same octets", m.Summary())
-	}
-}
-
-func (q *quick) add(t testing.TB, byInitiator bool, o opened) {
-	t.Helper()
-	nonce, sa := ikev1msg.All[*ikev1msg.Nonce](o.payloads), ikev1msg.All[*ikev1msg.SA](o.payloads)
-	if len(nonce) != 1 || len(sa) != 1 {
-		t.Fatal("no SA and nonce in the Quick Mode")
-	}
-	spi, _ := strconv.ParseUint(hex.EncodeToString(sa[0].Proposals[0].SPI), 16, 32)
-	if byInitiator {
-		q.ni, q.spiI = nonce[0].Data, uint32(spi)
-	} else {
-		q.nr, q.spiR = nonce[0].Data, uint32(spi)
-	}
-}
-
-func (x *reader) wantChild(q quick) {
+// wantChild compares the keys of the child that Quick Mode made; esp is its suite.
+func (x *reader) wantChild(q quick, esp suite.ESP) {
 	x.t.Helper()
 	if fmt.Sprintf("%08x", q.spiR) != x.r.values["child_spi_in"] || fmt.Sprintf("%08x", q.spiI) != x.r.values["child_spi_out"] {
 		x.t.Error("the SPIs differ from the recording")
 	}
-	c := child{protocol: ikev1msg.ProtoESP, suite: suite.ESP{Encr: suite.EncrAESCBC, EncrBits: 128, Integ: suite.IntegHMACSHA196},
-		spiI: q.spiI, spiR: q.spiR, ni: q.ni, nr: q.nr}
-	if c.suite.String() != x.r.values["child_proposal"] {
+	if esp.String() != x.r.values["child_proposal"] {
 		x.t.Errorf("recorded %s", x.r.values["child_proposal"])
+	}
+	c := child{protocol: ikev1msg.ProtoESP, suite: esp, spiI: q.spiI, spiR: q.spiR, ni: q.ni, nr: q.nr, shared: x.r.secret(x.t, "child_g_ir")}
+	if c.shared.IsZero() != (esp.KE == suite.KENone) {
+		x.t.Error("PFS, and no secret recorded, or the other way round")
 	}
 	k := deriveChild(x.suite.Hash, x.keys.skeyidD, &c)
 	for name, k := range map[string]secret.Key{"child_enc_i": k.encrI, "child_enc_r": k.encrR, "child_int_i": k.integI, "child_int_r": k.integR} {
@@ -374,7 +106,7 @@ func TestRecordedMainPSK(t *testing.T) {
 		}
 		x.wantHash(initiator, c, c)
 	}
-	x.wantChild(x.phase2())
+	x.wantChild(x.phase2(), suite.ESP{Encr: suite.EncrAESCBC, EncrBits: 128, Integ: suite.IntegHMACSHA196})
 	x.wantExchanges(
 		"QUICK { SA NONCE ID ID }", "QUICK { SA NONCE ID ID }", "QUICK { }",
 		"INFORMATIONAL { D(ESP 6fcdc3d7) }", "INFORMATIONAL { D(ISAKMP 4591fe3a0a0426b2b05f68454fff5b47) }",
@@ -398,7 +130,7 @@ func (x *reader) aggressive(payloads string, port uint16) {
 func TestRecordedAggressiveXAUTH(t *testing.T) {
 	x := read(t, "ikev1-agg-xauth", 2)
 	x.aggressive("{ HASH NAT-D NAT-D }", 4500)
-	x.wantChild(x.phase2())
+	x.wantChild(x.phase2(), suite.ESP{Encr: suite.EncrAESCBC, EncrBits: 128, Integ: suite.IntegHMACSHA196})
 	x.wantExchanges(
 		"TRANSACTION { CONFIG(REQUEST XAUTH_USER_NAME XAUTH_USER_PASSWORD) }", "TRANSACTION { CONFIG(REPLY XAUTH_USER_NAME XAUTH_USER_PASSWORD) }",
 		"TRANSACTION { CONFIG(SET XAUTH_STATUS) }", "TRANSACTION { CONFIG(ACK XAUTH_STATUS) }",
@@ -413,7 +145,7 @@ func TestRecordedAggressiveXAUTH(t *testing.T) {
 func TestRecordedVpnc(t *testing.T) {
 	x := read(t, "vpnc-natt", 2)
 	x.aggressive("{ HASH N(INITIAL_CONTACT) V V NAT-D NAT-D }", 500)
-	x.wantChild(x.phase2())
+	x.wantChild(x.phase2(), suite.ESP{Encr: suite.EncrAESCBC, EncrBits: 128, Integ: suite.IntegHMACSHA196})
 	x.wantExchanges(
 		"TRANSACTION { CONFIG(REQUEST XAUTH_USER_NAME XAUTH_USER_PASSWORD) }", "TRANSACTION { CONFIG(REPLY XAUTH_USER_NAME XAUTH_USER_PASSWORD) }",
 		"TRANSACTION { CONFIG(SET XAUTH_STATUS) }", "TRANSACTION { CONFIG(ACK XAUTH_STATUS) }",
@@ -424,4 +156,66 @@ func TestRecordedVpnc(t *testing.T) {
 		"INFORMATIONAL { N(R_U_THERE) }", "INFORMATIONAL { N(R_U_THERE_ACK) }",
 		"INFORMATIONAL { D(ESP 9f784126 0f50847c) }", "INFORMATIONAL { D(ISAKMP 3ef16ab66a998df42c3fb4b9d7233497) }",
 	)
+}
+
+// wantSig verifies the signature of a side, whose certificate is in its message.
+func (x *reader) wantSig(initiator bool, c *ikev1msg.Chain) {
+	x.t.Helper()
+	i, err := idIn(c)
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	data, err := proofIn(x.suite.Auth, initiator, c.Payloads)
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(ikev1msg.All[*ikev1msg.Cert](c.Payloads)[0].Data)
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	p := proof{suite: x.suite, keys: &x.keys, phase1: &x.phase1, initiator: initiator, id: c.Body(i)}
+	if name := map[bool]string{true: "HASH_I", false: "HASH_R"}[initiator]; hex.EncodeToString(p.hash()) != x.r.values[name] {
+		x.t.Errorf("%s differs from the recording", name)
+	}
+	if err := p.verify(data, cert.PublicKey, nil); err != nil {
+		x.t.Errorf("SIG (initiator: %t): %v", initiator, err)
+	}
+	p.id = append(bytes.Clone(p.id), '.')
+	if err := p.verify(data, cert.PublicKey, nil); !errors.Is(err, sig.ErrSignature) {
+		x.t.Errorf("SIG (initiator: %t) of another identity: %v", initiator, err)
+	}
+}
+
+// TestRecordedSignatures: main mode with RSA, and with ECDSA of each curve beside another negotiated hash, which charon makes with the
+// curve's own hash as RFC 4754 has it; with and without PFS. The RSA initiator's certificate came in two fragments.
+func TestRecordedSignatures(t *testing.T) {
+	for name, esp := range map[string]suite.ESP{
+		"rsa":      {Encr: suite.EncrAESCBC, EncrBits: 128, Integ: suite.IntegHMACSHA2256128, KE: suite.KEMODP1536},
+		"ecdsa256": {Encr: suite.Encr3DESCBC, Integ: suite.IntegHMACMD596},
+		"ecdsa384": {Encr: suite.EncrAESGCM16, EncrBits: 256, KE: suite.KEECP256},
+		"ecdsa521": {Encr: suite.EncrAESCBC, EncrBits: 128, Integ: suite.IntegHMACSHA196},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := read(t, name, 4)
+			x.wantKeys()
+			for _, initiator := range []bool{true, false} {
+				_, c := x.sealedPhase1()
+				x.wantSig(initiator, c)
+			}
+			x.wantChild(x.phase2(), esp)
+			if len(x.exchanges) != 5 || !strings.HasPrefix(x.exchanges[4], "INFORMATIONAL { D(ISAKMP") {
+				t.Errorf("exchanges:\n%s", strings.Join(x.exchanges, "\n"))
+			}
+		})
+	}
+}
+
+// TestRecordedHybrid: the gateway signs, and the client, who has no key, sends a HASH.
+func TestRecordedHybrid(t *testing.T) {
+	x := read(t, "hybrid", 4)
+	x.wantKeys()
+	_, c := x.sealedPhase1()
+	x.wantHash(true, c, c)
+	_, c = x.sealedPhase1()
+	x.wantSig(false, c)
 }
