@@ -36,7 +36,7 @@ func (db *DB) CheckIn(now int64, f *Flow, layers []Layer) Verdict {
 			continue
 		}
 		p.entry.use(now)
-		if p.admits(layers) {
+		if p.admits(layers) && carried(layers, f) {
 			p.letIn(layers)
 			return Accepted
 		}

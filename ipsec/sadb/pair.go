@@ -40,6 +40,7 @@ type core struct {
 	// CopyDF, CopyECN and DSCP are the SA's. Immutable.
 	CopyDF, CopyECN bool
 	DSCP            DSCP
+	bounded         bool         // a single SA that carries some of what policies let it alone: Single.carries
 	usedAt          atomic.Int64 // the first packet; 0: none yet
 	db              *DB
 	pair            *Pair   // one of these two

@@ -62,7 +62,7 @@ func (m *Match) Inside(p *Pair) bool {
 
 // resolve finds the SAs, and the first template without one (at -1: all have theirs), which need not be required.
 func (p *policy) resolve(f *Flow, b *Bundle, l *lack, w whose) Resolution {
-	b.N, l.at = 0, -1
+	b.N, l.at, w.flow = 0, -1, f
 	at := lack{src: f.Local, dst: f.Remote, v6: f.V6}
 	for i := range p.entry.templates {
 		t := &p.entry.templates[i]

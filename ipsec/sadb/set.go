@@ -217,11 +217,14 @@ type whose struct {
 	peer  netip.AddrPort // those in UDP to it: around its packet as a whole no other
 	inner bool           // what is further in: those without UDP too
 	raw   bool           // those without UDP alone
+	flow  *Flow          // those that carry it; nil: it does not matter
 }
 
 func (w whose) fits(c *core) bool {
 	e := c.endpoint.Load()
 	switch {
+	case c.bounded && w.flow != nil && !c.single.carries(w.flow):
+		return false
 	case w.raw:
 		return !e.UDP()
 	case !w.peer.IsValid():

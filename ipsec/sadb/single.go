@@ -55,6 +55,7 @@ type rare struct {
 	limits           Limits
 	seq              uint32
 	alignAH8         bool
+	traffic          *Traffic
 }
 
 func (s *Single) key() saKey { return saKey{s.spi, s.proto} }
@@ -104,7 +105,7 @@ func (s *Single) say(d *said, e *Endpoint, sa *SA) {
 
 // rare is nil for an SA that has none of it.
 func (sa *SA) rare() *rare {
-	r := rare{sa.OrigSrc, sa.OrigDst, sa.Limits, sa.Seq, sa.AlignAH8}
+	r := rare{sa.OrigSrc, sa.OrigDst, sa.Limits, sa.Seq, sa.AlignAH8, sa.Traffic}
 	if r == (rare{}) {
 		return nil
 	}
@@ -133,13 +134,14 @@ func (s *Single) whole(d *said) SA {
 	return SA{Proto: s.proto, SPI: s.spi, Src: e.Local.Addr(), Dst: e.Remote.Addr(), Encap: e.Encap, SrcPort: e.Local.Port(), DstPort: e.Remote.Port(),
 		Mode: s.mode, Reqid: d.reqid, Suite: s.suite, Key: d.key, Integ: d.integ, Window: int(d.window), AlignAH8: r.alignAH8,
 		CopyECN: s.CopyECN, CopyDF: s.CopyDF, DSCP: s.DSCP, Owner: d.owner, Seq: r.seq,
-		OrigSrc: r.origSrc, OrigDst: r.origDst, Limits: r.limits}
+		OrigSrc: r.origSrc, OrigDst: r.origDst, Limits: r.limits, Traffic: r.traffic}
 }
 
 // mature puts an SA with keys into use, of which s.first says what its owner has said. Under db.mu.
 func (db *DB) mature(s *Single, sa *SA, at int64) {
 	s.half.Lock() // Info reads some of it
 	s.mode, s.suite, s.CopyDF, s.CopyECN, s.DSCP = sa.Mode, sa.Suite, sa.CopyDF, sa.CopyECN, sa.DSCP
+	s.bounded = sa.Traffic != nil
 	s.added = at
 	s.lim = db.boundsOf(at, s.first.less().limits)
 	s.sequenced()
@@ -198,12 +200,12 @@ func (db *DB) UpdateSA(now time.Time, id SAID, c Change) error {
 	}
 	d := *s.sa.Load() // the keys are shared with it, not copied
 	sa := s.whole(&d)
-	if c.Endpoint != nil && *c.Endpoint == sa.place() {
-		c.Endpoint = nil // a client that changes limits says its addresses again; where the peer has moved to stays
-	}
 	if c.Endpoint != nil {
-		e := c.Endpoint
+		e, was := c.Endpoint, sa.place()
 		sa.Src, sa.Dst, sa.Encap, sa.SrcPort, sa.DstPort, sa.OrigSrc, sa.OrigDst = e.Src, e.Dst, e.Encap, e.SrcPort, e.DstPort, e.OrigSrc, e.OrigDst
+		if was.OrigSrc, was.OrigDst = e.OrigSrc, e.OrigDst; *e == was {
+			c.Endpoint = nil // a client that changes limits says its addresses again; where the peer has moved to stays
+		}
 		if err := sa.checkPlace(); err != nil {
 			return err
 		}

@@ -50,6 +50,8 @@ type SA struct {
 	// CopyECN, CopyDF and DSCP: see Child.
 	CopyECN, CopyDF bool
 	DSCP            DSCP
+	// Traffic is what it carries of what policies would have it carry; nil: all of it. It stays for life.
+	Traffic *Traffic
 	// Owner is whose SAs follow one endpoint together: see SetFollow.
 	Owner uint64
 	// Seq is the sequence number of the Acquire that this SA answers; zero: none.

@@ -1,12 +1,13 @@
 // Copyright 2026 The Natterjack Authors. Licensed under the BSD-2-Clause licence, see LICENSE.
 
-// The private part of a REGISTER, and of the answers to GET for who asked for it: SADB_X_EXT_KMPRIVATE, which every dialect numbers 17
+// The private part of a REGISTER and of its answer, and of the answers to GET for who asked for it: SADB_X_EXT_KMPRIVATE, which every dialect numbers 17
 // and no kernel reads, with this inside:
 //
 //	u16 len = 3 | u16 type = 17 | u32 reserved = 0 | "NATTERJK" | u32 flags (host order) | u32 idle (host order)
 //
 // It says what a key daemon that knows this server wants of it, and idle, in an answer to GET, how many milliseconds ago the SA was
-// used last. Whatever else is in the extension is ignored.
+// used last. In the answer to a REGISTER flags are those of the request that the server serves and that change what a client may say. Whatever
+// else is in the extension is ignored.
 
 package pfkey
 
@@ -30,6 +31,9 @@ const (
 	// PrivateHost: X_SPDADD and X_SPDUPDATE are answered with ErrnoHost where the host does not put the policy in force outside of the
 	// engine. It is in the SPD all the same, so that what reaches the engine goes by it, until the client takes it back.
 	PrivateHost uint32 = 1 << 4
+	// PrivateTraffic: the client says of SAs what they carry (private_traffic.go), so that one policy can be that of several peers at one address
+	// (RFC 3948, Section 5.2) of whom each sends and gets what is its own alone. A server that serves it says so in its answer to the REGISTER.
+	PrivateTraffic uint32 = 1 << 5
 
 	// ErrnoHost is what no kernel answers to a policy.
 	ErrnoHost = EIO
