@@ -182,19 +182,24 @@ func (s *Server) named(c *client, m *pfkey.Message) (*entry, error) {
 // followed finds an SA by the addresses that it has moved to with its peer, which is how GET and DUMP show it.
 func (s *Server) followed(proto uint8, spi uint32, src, dst netip.Addr) (*entry, error) {
 	for e := s.sas.bySPI[spi]; e != nil; e = e.next {
-		if e.id.Proto != proto || e.larval() {
-			continue
-		}
-		v, err := s.view(e)
-		if err != nil {
-			continue
-		}
-		v.wipe()
-		if from, to := v.ends(); from.Addr() == src && to.Addr() == dst {
+		if s.isAt(e, proto, src, dst) {
 			return e, nil
 		}
 	}
 	return nil, pfkey.ESRCH
+}
+
+// isAt reports whether an SA of a protocol goes from and to these addresses now. Peers choose SPIs, so that very many may be asked.
+func (s *Server) isAt(e *entry, proto uint8, src, dst netip.Addr) bool {
+	if e.id.Proto != proto || e.larval() || e.src != src && e.id.Dst != dst { // one end alone follows
+		return false
+	}
+	sa, ok := s.db.LookupSA(e.id)
+	if !ok {
+		return false
+	}
+	from, to := sa.Ends()
+	return from == src && to == dst
 }
 
 // get is SADB_GET.

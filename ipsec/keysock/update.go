@@ -7,6 +7,7 @@
 package keysock
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/natterjack/natterjack/ipsec/sadb"
@@ -64,27 +65,47 @@ func (s *Server) updateMature(now time.Time, c *client, m *pfkey.Message, r *req
 	}
 	change := sadb.Change{Limits: &r.Limits}
 	if r.natt {
-		change.Endpoint = &sadb.SAEndpoint{
-			Src: v.Src, Dst: v.Dst, Encap: r.Encap, SrcPort: r.SrcPort, DstPort: r.DstPort, OrigSrc: r.OrigSrc, OrigDst: r.OrigDst,
-		}
+		src, dst := v.meant(r)
+		change.Endpoint = v.unless(&sadb.SAEndpoint{
+			Src: src, Dst: dst, Encap: r.Encap, SrcPort: r.SrcPort, DstPort: r.DstPort, OrigSrc: r.OrigSrc, OrigDst: r.OrigDst,
+		})
 	}
 	if err = s.db.UpdateSA(now, e.id, change); err != nil {
 		return errnoOf(err)
+	}
+	if at := change.Endpoint; at != nil {
+		s.sas.rename(e, at.Src, at.Dst)
 	}
 	e.lifetimes = r.lifetimes
 	return s.announce(c, m, e)
 }
 
+// meant are the addresses that a request means without saying new ones: its own, where it has the SA by its name, and where it has gone
+// to with its peer, where it is named by that.
+func (v *shown) meant(r *request) (src, dst netip.Addr) {
+	if v.e.id == r.id && v.e.src == r.src {
+		return v.Src, v.Dst
+	}
+	from, to := v.ends()
+	return from.Addr(), to.Addr()
+}
+
+// unless is an endpoint, or what the owner called the one where the SA is, if that is the same: it has gone there with its peer, and keeps
+// its name, as the others of that peer do; they follow together.
+func (v *shown) unless(at *sadb.SAEndpoint) *sadb.SAEndpoint {
+	from, to := v.ends()
+	is := sadb.SAEndpoint{Src: from.Addr(), Dst: to.Addr(), Encap: v.Encap, SrcPort: from.Port(), DstPort: to.Port(), OrigSrc: at.OrigSrc, OrigDst: at.OrigDst}
+	if *at != is {
+		return at
+	}
+	is.Src, is.Dst, is.SrcPort, is.DstPort = v.Src, v.Dst, v.SrcPort, v.DstPort
+	return &is
+}
+
 // updateFreeBSD: the SPI finds the SA, its owner alone may change it, and what the request says of it must be true.
 func (s *Server) updateFreeBSD(now time.Time, c *client, m *pfkey.Message, r *request) error {
-	e := s.sas.byID[r.id]
-	if e == nil && !c.names {
-		e = s.sas.bySPI[r.id.SPI]
-	}
+	e := s.ours(c, r)
 	if e == nil {
-		return pfkey.EINVAL
-	}
-	if e.owner != c.owner {
 		return pfkey.EINVAL
 	}
 	v, err := s.view(e)
@@ -92,9 +113,7 @@ func (s *Server) updateFreeBSD(now time.Time, c *client, m *pfkey.Message, r *re
 		return err
 	}
 	defer v.wipe()
-	from, to := v.ends()
-	same := e.id == r.id && e.src == r.src || e.id.Proto == r.id.Proto && from.Addr() == r.src && to.Addr() == r.id.Dst
-	if !same || r.Reqid != 0 && r.Reqid != v.Reqid || v.Mode != sadb.AnyMode && v.Mode != r.Mode {
+	if !s.names(r, e) || r.Reqid != 0 && r.Reqid != v.Reqid || v.Mode != sadb.AnyMode && v.Mode != r.Mode {
 		return pfkey.ESRCH
 	}
 	if e.larval() {
@@ -112,6 +131,39 @@ func (s *Server) updateFreeBSD(now time.Time, c *client, m *pfkey.Message, r *re
 	return s.changeFreeBSD(now, c, m, r, v)
 }
 
+// ours finds an owner's SA by its name, by where it has gone to with its peer, or by its SPI alone, which is nobody else's but that of who said
+// pfkey.PrivateNames; nil: it has none. What is found by less than all that the request says is not what it says.
+func (s *Server) ours(c *client, r *request) *entry {
+	e := s.sas.byID[r.id]
+	if e != nil && e.owner == c.owner && e.src == r.src {
+		return e
+	}
+	var first *entry
+	for o := s.sas.bySPI[r.id.SPI]; o != nil; o = o.next {
+		if o.owner != c.owner {
+			continue
+		}
+		if s.names(r, o) {
+			return o
+		}
+		if first == nil {
+			first = o
+		}
+	}
+	switch {
+	case e != nil && e.owner == c.owner:
+		return e
+	case e != nil || c.names:
+		return nil
+	}
+	return first
+}
+
+// names reports whether what a request says of an SA is true: as its owner named it, or as it is shown.
+func (s *Server) names(r *request, e *entry) bool {
+	return e.id == r.id && e.src == r.src || s.isAt(e, r.id.Proto, r.src, r.id.Dst)
+}
+
 // changeFreeBSD changes lifetimes, where there are some, and addresses: by X_NEW_ADDRESS, by NAT-T extensions, and where the SA has NAT-T
 // already one of the two must be there.
 func (s *Server) changeFreeBSD(now time.Time, c *client, m *pfkey.Message, r *request, v *shown) error {
@@ -124,11 +176,13 @@ func (s *Server) changeFreeBSD(now time.Time, c *client, m *pfkey.Message, r *re
 		return pfkey.EINVAL
 	}
 	if moved || r.natt {
-		at, err := newEndpoint(c.codec.Dialect, m, v)
+		at, err := newEndpoint(c.codec.Dialect, m, r, v)
 		if err != nil {
 			return err
 		}
-		change.Endpoint = at
+		if change.Endpoint = at; !moved {
+			change.Endpoint = v.unless(at)
+		}
 	}
 	e := v.e
 	if err := s.db.UpdateSA(now, e.id, change); err != nil {
@@ -142,8 +196,9 @@ func (s *Server) changeFreeBSD(now time.Time, c *client, m *pfkey.Message, r *re
 }
 
 // newEndpoint is the SA's addresses as the request wants them. Without NAT-T extensions it has no NAT-T afterwards.
-func newEndpoint(d pfkey.Dialect, m *pfkey.Message, v *shown) (*sadb.SAEndpoint, error) {
-	sa := sadb.SA{Proto: v.Proto, Src: v.Src, Dst: v.Dst, Mode: v.Mode}
+func newEndpoint(d pfkey.Dialect, m *pfkey.Message, r *request, v *shown) (*sadb.SAEndpoint, error) {
+	sa := sadb.SA{Proto: v.Proto, Mode: v.Mode}
+	sa.Src, sa.Dst = v.meant(r)
 	if m.NewSrc != nil {
 		sa.Src = m.NewSrc.Addr
 	}

@@ -165,6 +165,21 @@ func (db *DB) follow(s *Single, n *Notice) bool {
 // one peer moves what is another's.
 func (s *Single) peer() netip.AddrPort { return s.sa.Load().at.Remote }
 
+// Ends are the addresses that packets of an SA come from and go to now: it may have followed its peer.
+func (s *Single) Ends() (from, to netip.Addr) {
+	at := s.sa.Load().at
+	from, to = at.Local.Addr(), at.Remote.Addr()
+	pl := s.endpoint.Load()
+	switch {
+	case pl == nil: // a reservation
+	case s.sender.Load() == nil && s.receiver.Load() != nil:
+		from = s.source.Load().Addr()
+	default:
+		to = pl.Remote.Addr()
+	}
+	return from, to
+}
+
 // another reports whether SAs for a peer other than that one send to an address, whoever owns them: what is sealed is chosen by where it
 // goes (whose). One peer can write another's address as its source; where somebody is already nobody else moves to. Under db.mu.
 func (db *DB) another(to, peer netip.AddrPort) bool {
