@@ -75,7 +75,7 @@ func parsePayload(g isakmp.Generic, of int) (Payload, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", t, err)
 	}
-	if t == TypeFragment && of > 1 {
+	if t == TypeFragment && of > 1 { // MS-IKEE, Section 3.3.5.3
 		return nil, fmt.Errorf("%s: one of %d payloads, expected it alone", t, of)
 	}
 	return p, nil

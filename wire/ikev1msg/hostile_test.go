@@ -350,4 +350,5 @@ func TestT037Deletes(t *testing.T) {
 	} {
 		check(t, TypeDelete, c.name, c.b, c.ok)
 	}
+	check(t, TypeDelete, "made without SPIs", (&Delete{DOI: DOIIPsec, Protocol: ProtoESP}).append(nil), false)
 }

@@ -44,8 +44,8 @@ func (e *TypeError) Error() string {
 
 // Parse reads a whole datagram, without marker. The header's Length must be that of b.
 //
-// A message that begins with a fragment is read as that, whatever its encryption flag says: senders clear it (MS-IKEE,
-// Section 3.3.5.3) or keep that of the message they cut, and no payload inside of an encrypted message is a fragment.
+// A message that begins with a fragment is read as that, whatever its encryption flag says: senders clear it, as MS-IKEE has
+// it, or keep that of the message they cut, and no payload inside of an encrypted message is a fragment.
 func Parse(b []byte) (*Message, error) {
 	h, err := isakmp.ParseHeader(b)
 	if err != nil {

@@ -161,11 +161,15 @@ func TestT003Header(t *testing.T) {
 		"nothing behind it":  func(b []byte) []byte { return b[:28] },
 		"nothing encrypted":  func(b []byte) []byte { b[19] = 1; return b[:28] },
 		"no type, encrypted": func(b []byte) []byte { b[16], b[19] = 0, 1; return b },
-		"too long":           func(b []byte) []byte { b[19] = 1; return append(b, make([]byte, isakmp.MaxMessage)...) },
+		"an octet too long":  func(b []byte) []byte { b[19] = 1; return append(b, make([]byte, isakmp.MaxMessage+1-len(b))...) },
 	} {
 		if _, err := Parse(withLength(change(bytes.Clone(good)))); err == nil {
 			t.Errorf("%s was accepted", name)
 		}
+	}
+	longest := append(bytes.Clone(datagrams()["encrypted"]), make([]byte, isakmp.MaxMessage)...)[:isakmp.MaxMessage]
+	if _, err := Parse(withLength(longest)); err != nil {
+		t.Errorf("the longest message: %v", err)
 	}
 }
 

@@ -97,6 +97,16 @@ func TestPhase1(t *testing.T) {
 	if _, err := (Transform{ID: 2, Attributes: tr.Attributes}).Phase1(); err == nil {
 		t.Error("transform ID 2 was accepted")
 	}
+	for _, a := range (Phase1{Encr: Encr3DES, Hash: HashMD5, Auth: AuthPSK, Group: GroupMODP1024}).Attributes() {
+		if a.Kind == AttrKeyLength {
+			t.Error("3DES has a key length")
+		}
+	}
+	for v, want := range map[uint16]bool{0: false, 1: true, 2: false} {
+		if p, err := (Transform{Attributes: []Attribute{Basic(AttrSAEncap, 1), Basic(AttrSAESN, v)}}).Phase2(); p.ESN != want || err != nil {
+			t.Errorf("ESN %d: %v, %v", v, p.ESN, err)
+		}
+	}
 	if list := (Phase2{Encap: EncapTransport, ESN: true}).Attributes(); cmp.Diff([]Attribute{Basic(4, 2), Basic(11, 1)}, list) != "" {
 		t.Errorf("transport mode with ESN is %d attributes", len(list))
 	}
