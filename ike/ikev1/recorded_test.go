@@ -58,11 +58,30 @@ func (x *reader) wantChild(q quick, esp suite.ESP) {
 	if c.shared.IsZero() != (esp.KE == suite.KENone) {
 		x.t.Error("PFS, and no secret recorded, or the other way round")
 	}
+	x.wantChoice(q, esp)
 	k := deriveChild(x.suite.Hash, x.keys.skeyidD, &c)
 	for name, k := range map[string]secret.Key{"child_enc_i": k.encrI, "child_enc_r": k.encrR, "child_int_i": k.integI, "child_int_r": k.integR} {
 		if !k.Equal(x.r.secret(x.t, name)) {
 			x.t.Errorf("%s differs from the recording", name)
 		}
+	}
+}
+
+// wantChoice chooses of the recorded offer what charon chose, and answers as it did, to the octet where charon kept the rule.
+func (x *reader) wantChoice(q quick, esp suite.ESP) {
+	x.t.Helper()
+	p := ike.ESPProposal{Encrs: []ike.EncrSpec{{Encr: esp.Encr, Bits: esp.EncrBits}}, Integs: []suite.Integ{esp.Integ}, ESN: []bool{false}}
+	if esp.KE != suite.KENone {
+		p.KEs = []suite.KE{esp.KE}
+	}
+	w := wanted{proposals: []ike.ESPProposal{p}, encaps: []ikev1msg.EncapMode{ikev1msg.EncapUDPTunnel}, ke: q.ke}
+	got, err := w.chooseChild(q.offer, q.spiR)
+	rewritten := x.r.values["proposal"] == "AES_CBC_256/HMAC_SHA1_96/PRF_HMAC_SHA1/MODP_1024" // vpnc's attributes, by charon
+	if same := bytes.Equal(got.answer.Body(), q.answer.Body()); err != nil || got.suite != esp || got.spi != q.spiI || same == rewritten {
+		x.t.Errorf("chosen %s, %v", got.suite, err)
+	}
+	if got, err := w.acceptChild(q.answer); err != nil || got.suite != esp || got.spi != q.spiR {
+		x.t.Errorf("accepted %s, %v", got.suite, err)
 	}
 }
 

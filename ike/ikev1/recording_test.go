@@ -224,6 +224,9 @@ func unmoved(a, b chain) bool {
 type quick struct {
 	ni, nr     []byte
 	spiI, spiR uint32
+
+	offer, answer *ikev1msg.SA
+	ke            int // length of the initiator's public value
 }
 
 // phase2 reads all that follows phase 1, each message with the HASH that its place in its exchange has.
@@ -305,8 +308,11 @@ func (q *quick) add(t testing.TB, byInitiator bool, o opened) {
 	}
 	spi, _ := strconv.ParseUint(hex.EncodeToString(sa[0].Proposals[0].SPI), 16, 32)
 	if byInitiator {
-		q.ni, q.spiI = nonce[0].Data, uint32(spi)
+		q.ni, q.spiI, q.offer = nonce[0].Data, uint32(spi), sa[0]
+		for _, ke := range ikev1msg.All[*ikev1msg.KE](o.payloads) {
+			q.ke = len(ke.Data)
+		}
 	} else {
-		q.nr, q.spiR = nonce[0].Data, uint32(spi)
+		q.nr, q.spiR, q.answer = nonce[0].Data, uint32(spi), sa[0]
 	}
 }

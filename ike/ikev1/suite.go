@@ -23,6 +23,7 @@ type Suite struct {
 
 // String is strongSwan's notation.
 func (s Suite) String() string {
+	// There is no integrity algorithm in IKEv1; charon prints that of the hash.
 	integ := map[suite.PRF]suite.Integ{
 		suite.PRFHMACMD5: suite.IntegHMACMD596, suite.PRFHMACSHA1: suite.IntegHMACSHA196, suite.PRFHMACSHA2256: suite.IntegHMACSHA2256128,
 		suite.PRFHMACSHA2384: suite.IntegHMACSHA2384192, suite.PRFHMACSHA2512: suite.IntegHMACSHA2512256,
