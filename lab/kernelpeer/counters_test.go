@@ -181,3 +181,21 @@ func (c layersCase) look(t *testing.T, packets []netlab.Packet, pattern []byte) 
 		t.Errorf("%v packets by protocol, expected only %d", count, want)
 	}
 }
+
+// counters are the guest's counters of errors.
+func (w *world) counters(t *testing.T) map[string]int {
+	t.Helper()
+	return statistics(w.guest.Exec("cat", "/proc/net/xfrm_stat"))
+}
+
+// statistics reads lines of a name and a number.
+func statistics(text string) map[string]int {
+	all := map[string]int{}
+	for line := range strings.Lines(text) {
+		words := strings.Fields(line)
+		if len(words) == 2 {
+			all[words[0]], _ = strconv.Atoi(words[1])
+		}
+	}
+	return all
+}
