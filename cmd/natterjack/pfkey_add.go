@@ -45,7 +45,10 @@ of this host, in ps and in the shell's history. A line has the letter of the alg
   E 0x00112233445566778899aabbccddeeff
   A "twenty octets of text"
 
-The key of aes-ctr, aes-gcm-*, aes-gmac and chacha20-poly1305 ends with the four octets of its salt, that of aes-ccm-* with three.`,
+The key of aes-ctr, aes-gcm-*, aes-gmac and chacha20-poly1305 ends with the four octets of its salt, that of aes-ccm-* with three.
+
+Each command owns what it has added: where the peer's NAT gives it another port, what another command has added does not follow. That is the
+work of a key daemon.`,
 		Example: `  natterjack pfkey add 192.0.2.1 192.0.2.2 esp 0x1000 -m tunnel -E aes-cbc -A hmac-sha256 --key-file keys
   natterjack pfkey add 192.0.2.2 192.0.2.1 esp 0x1001 -u 7 -E aes-gcm-16 --natt 4500:26711 < keys
   natterjack pfkey add 192.0.2.1 192.0.2.2 ah 0x2000 -A hmac-sha1 --key-file keys`,
