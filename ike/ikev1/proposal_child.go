@@ -309,7 +309,7 @@ func readChild(p ikev1msg.Proposal, t ikev1msg.Transform) (transformKey, chosenC
 	if spi < minSPI {
 		return transformKey{}, chosenChild{}, fmt.Errorf("SPI %08x, expected %08x or more", spi, minSPI)
 	}
-	x, err := t.Phase2()
+	x, err := t.Phase2(p.Protocol)
 	if err != nil {
 		return transformKey{}, chosenChild{}, err
 	}

@@ -250,7 +250,7 @@ func TestOneGroup(t *testing.T) {
 	}
 	for _, p := range sa.Proposals {
 		for _, x := range p.Transforms {
-			if a, err := x.Phase2(); err != nil || a.Group != ikev1msg.GroupMODP1024 {
+			if a, err := x.Phase2(p.Protocol); err != nil || a.Group != ikev1msg.GroupMODP1024 {
 				t.Error(a, err)
 			}
 		}

@@ -93,7 +93,7 @@ func TestConfigNumbers(t *testing.T) {
 		want uint16
 		ok   bool
 	}{
-		{Basic(AttrUnityNATTPort, 10000), 10000, true}, {Variable(AttrUnityNATTPort, []byte{0x27, 0x10}), 10000, true},
+		{Basic(AttrUnityNATTPort, 10000), 10000, true}, {Basic(AttrUnityNATTPort, 65535), 65535, true}, {Variable(AttrUnityNATTPort, []byte{0x27, 0x10}), 10000, true},
 		{Variable(AttrUnityNATTPort, []byte{0, 0, 0x27, 0x10}), 10000, true}, {Variable(AttrUnityNATTPort, []byte{9}), 9, true},
 		{Variable(AttrUnityNATTPort, []byte{1, 0, 0}), 0, false}, {Variable(AttrUnityNATTPort, nil), 0, false}, {Basic(AttrUnityNATTPort, 0), 0, false},
 	} {

@@ -245,7 +245,7 @@ func look(p Payload) {
 		for _, o := range p.Proposals {
 			for _, x := range o.Transforms {
 				_, _ = x.Phase1()
-				_, _ = x.Phase2()
+				_, _ = x.Phase2(o.Protocol)
 			}
 		}
 	case *Notify:

@@ -101,7 +101,7 @@ func maskedPrefix(b []byte) (netip.Prefix, error) {
 	bits := 0
 	for ; bits < 32 && mask<<bits&0x80000000 != 0; bits++ {
 	}
-	if mask<<bits != 0 && bits < 32 {
+	if mask<<bits != 0 {
 		return netip.Prefix{}, fmt.Errorf("mask %08x, expected ones and then zeros", mask)
 	}
 	addr, _ := netip.AddrFromSlice(b[:4])

@@ -184,7 +184,7 @@ func TestRecordedOffers(t *testing.T) {
 		t.Errorf("vpnc: %d proposals in Quick Mode, expected 12 from 0 on", len(child.Proposals))
 	}
 	p := child.Proposals[0]
-	got, err := p.Transforms[0].Phase2()
+	got, err := p.Transforms[0].Phase2(ProtoESP)
 	want := Phase2{Encap: EncapUDPTunnel, Auth: AuthHMACSHA1, KeyLen: 256, Life: Lifetime{Seconds: 2147483}}
 	if d := cmp.Diff(want, got); d != "" || err != nil || ESPTransform(p.Transforms[0].ID) != ESPAESCBC || hex.EncodeToString(p.SPI) != "9f784126" {
 		t.Errorf("vpnc: %v %s", err, d)

@@ -156,12 +156,13 @@ func (t Transform) Phase1() (Phase1, error) {
 	return p, r.finish()
 }
 
-// Phase2 reads the attributes of a transform of Quick Mode. The encapsulation mode must be there: RFC 2407 leaves what its
-// absence means to each host.
+// Phase2 reads the attributes of a transform of Quick Mode in a proposal of protocol proto. The encapsulation mode must be
+// there, as RFC 2407 leaves what its absence means to each host; of IPComp its absence is transport mode (RFC 3173,
+// Section 4.1).
 //
 // Deviation: a Basic attribute has to be basic and is refused otherwise, but not its neighbours: RFC 2407, Section 4.5, would
 // have the whole offer refused.
-func (t Transform) Phase2() (Phase2, error) {
+func (t Transform) Phase2(proto Protocol) (Phase2, error) {
 	var p Phase2
 	var r reading
 	for _, a := range t.Attributes {
@@ -188,7 +189,11 @@ func (t Transform) Phase2() (Phase2, error) {
 			r.Other = append(r.Other, a.Kind)
 		}
 	}
-	if p.Encap == 0 {
+	switch {
+	case p.Encap != 0:
+	case proto == ProtoIPComp && !r.seen[AttrSAEncap]:
+		p.Encap = EncapTransport
+	default:
 		r.fail("no encapsulation mode")
 	}
 	p.Life, p.Other = r.Life, r.Other

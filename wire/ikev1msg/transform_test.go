@@ -50,14 +50,17 @@ func TestT039Transforms(t *testing.T) {
 		{"key length of four octets", []Attribute{Variable(AttrSAKeyLength, []byte{0, 0, 0, 128})}, Lifetime{}, false},
 	} {
 		tr := Transform{ID: uint8(ESPAESCBC), Attributes: append(good.Attributes(), c.more...)}
-		got, err := tr.Phase2()
+		got, err := tr.Phase2(ProtoESP)
 		if (err == nil) != c.ok || c.ok && got.Life != c.want {
 			t.Errorf("%s: %+v, %v", c.name, got.Life, err)
 		}
 	}
 	for what, list := range map[string][]Attribute{"no mode": {Basic(AttrSAAuth, 2)}, "nothing": nil, "mode 0": {Basic(AttrSAEncap, 0)}} {
-		if _, err := (Transform{Attributes: list}).Phase2(); err == nil {
-			t.Errorf("%s was accepted", what)
+		for _, proto := range []Protocol{ProtoAH, ProtoESP, ProtoIPComp} {
+			got, err := (Transform{Attributes: list}).Phase2(proto)
+			if ok := proto == ProtoIPComp && what != "mode 0"; (err == nil) != ok || ok && got.Encap != EncapTransport {
+				t.Errorf("%s, %s: %s, %v", proto, what, got.Encap, err)
+			}
 		}
 	}
 }
@@ -66,7 +69,7 @@ func TestT039Transforms(t *testing.T) {
 func TestT039KeyLengths(t *testing.T) {
 	for _, n := range []int{0, 1, 128, 129, 65535} {
 		tr := Transform{ID: uint8(ESP3DES), Attributes: []Attribute{Basic(AttrSAKeyLength, uint16(n)), Basic(AttrSAEncap, 1)}}
-		if got, err := tr.Phase2(); err != nil || got.KeyLen != n {
+		if got, err := tr.Phase2(ProtoESP); err != nil || got.KeyLen != n {
 			t.Errorf("key length %d: %d, %v", n, got.KeyLen, err)
 		}
 	}
@@ -103,7 +106,7 @@ func TestPhase1(t *testing.T) {
 		}
 	}
 	for v, want := range map[uint16]bool{0: false, 1: true, 2: false} {
-		if p, err := (Transform{Attributes: []Attribute{Basic(AttrSAEncap, 1), Basic(AttrSAESN, v)}}).Phase2(); p.ESN != want || err != nil {
+		if p, err := (Transform{Attributes: []Attribute{Basic(AttrSAEncap, 1), Basic(AttrSAESN, v)}}).Phase2(ProtoESP); p.ESN != want || err != nil {
 			t.Errorf("ESN %d: %v, %v", v, p.ESN, err)
 		}
 	}
