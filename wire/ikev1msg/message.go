@@ -38,6 +38,7 @@ type Payload interface {
 // TypeError is a payload type that must not be where it is (RFC 2408, Section 5.3: INVALID-PAYLOAD-TYPE).
 type TypeError struct{ Type PayloadType }
 
+// Error names the type.
 func (e *TypeError) Error() string {
 	return fmt.Sprintf("payload type %d: not one of a message's", uint8(e.Type))
 }
