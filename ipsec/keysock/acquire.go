@@ -120,10 +120,13 @@ const (
 	proposedHard, softPart = 86400, 80 // seconds, percent
 )
 
-// proposal is SADB_EXT_PROPOSAL: algorithms in the BSDs, an empty list in Linux. Key daemons take them from their configuration.
+// proposal is SADB_EXT_PROPOSAL: algorithms in the BSDs, an empty list in Linux, and of IPComp none there. Key daemons take them from their configuration.
 func proposal(d pfkey.Dialect, proto uint8) *pfkey.Proposal {
 	p := &pfkey.Proposal{Replay: proposedWindow}
-	if d == pfkey.Linux || proto == sadb.ProtoIPComp {
+	switch {
+	case d == pfkey.Linux && proto == sadb.ProtoIPComp:
+		return nil // Linux proposes nothing here
+	case d == pfkey.Linux || proto == sadb.ProtoIPComp:
 		return p
 	}
 	list := supported(d, pfkey.Header{})

@@ -23,6 +23,7 @@ func Groups() []Group {
 		{"update", updateCases()}, {"get-delete", getDeleteCases()}, {"dump-flush", dumpFlushCases()},
 		{"policies", policyCases()}, {"templates", templateCases()}, {"selectors", selectorCases()}, {"expire", expireCases()},
 		{"others", otherCases()}, {"acquire", acquireCases()}, {"usage", usageCases()}, {"mapping", mappingCases()},
+		{"compression", compressionCases()}, {"layers", layersCases()}, {"partly", partlyCases()},
 	}
 }
 
