@@ -8,6 +8,7 @@ package keysock
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/natterjack/natterjack/ipsec/sadb"
@@ -21,6 +22,10 @@ const maxDumps = 32
 // server, while a key daemon waits for its SPI.
 const userPause = time.Second
 
+// staleSAs is how many SAs go before running DUMPs are looked through for them, beside a quarter of what a DUMP has left: who does not read
+// keeps no more of them in memory, and an SA that goes costs a DUMP four looks.
+const staleSAs = 64
+
 // seqOffset is where sadb_msg_seq is in a message.
 const seqOffset = 8
 
@@ -33,6 +38,7 @@ type dump struct {
 	sent     uint32
 	left     uint32 // of the BSDs' counting down: messages behind the one kept back, as they were at the start
 	held     []byte
+	looked   uint64 // Removals when sas was looked through last
 }
 
 // startDump begins one; Next has its messages. Nothing to show is ENOENT.
@@ -51,7 +57,7 @@ func (s *Server) startDump(now time.Time, c *client, m *pfkey.Message) error {
 		}
 		s.userDump = now.Add(userPause)
 	}
-	d := &dump{header: pfkey.Header{Type: m.Type, PID: m.PID}, filter: m.Filter}
+	d := &dump{header: pfkey.Header{Type: m.Type, PID: m.PID}, filter: m.Filter, looked: s.db.Removals()}
 	if m.Type == pfkey.TypeSPDDump {
 		d.policies = s.policies.ids(c.codec.Dialect)
 	} else {
@@ -79,10 +85,33 @@ func (s *Server) dumps() (all, users int) {
 	return all, users
 }
 
+// slim lets go of SAs that have ended since running DUMPs began: of each, when there may be many.
+func (s *Server) slim() {
+	removals := s.db.Removals()
+	if removals-s.looked < staleSAs {
+		return
+	}
+	s.looked = removals
+	for _, c := range s.order {
+		d := c.dump
+		if d == nil || removals-d.looked < uint64(len(d.sas)/4+staleSAs) {
+			continue
+		}
+		n := len(d.sas)
+		d.sas = slices.DeleteFunc(d.sas, sadb.SARef.Gone) // which clears the rest
+		d.left -= uint32(n - len(d.sas))
+		d.looked = removals
+		if len(d.sas) < cap(d.sas)/2 {
+			d.sas = slices.Clone(d.sas)
+		}
+	}
+}
+
 // following makes the next message; nil: there is none. The newest come first, as in the kernels.
 func (s *Server) following(c *client, d *dump) []byte {
 	for len(d.sas) > 0 {
 		ref := d.sas[len(d.sas)-1]
+		d.sas[len(d.sas)-1] = sadb.SARef{}
 		d.sas = d.sas[:len(d.sas)-1]
 		d.left--
 		info, ok := ref.Info()

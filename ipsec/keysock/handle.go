@@ -57,6 +57,7 @@ func wipe(m *pfkey.Message) {
 }
 
 func (s *Server) taken() []Delivery {
+	s.slim()
 	out := s.out
 	s.out, s.cache = nil, encoded{}
 	return out
@@ -194,6 +195,7 @@ func (s *Server) register(now time.Time, c *client, m *pfkey.Message) error {
 	}
 	flags := c.codec.PrivateFlags(m.KMPrivate)
 	if flags&pfkey.PrivateMoves != 0 {
+		c.moves = true
 		s.db.SetFollow(c.owner, false)
 	}
 	c.idle = c.idle || flags&pfkey.PrivateIdle != 0

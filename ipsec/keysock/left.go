@@ -40,9 +40,6 @@ func (s *Server) removeLeft(now time.Time) {
 			s.removeLeftSA(now, e, tell)
 		}
 	}
-	for owner := range s.left {
-		s.db.SetFollow(owner, true) // as nobody's: it has no SAs any more
-	}
 	clear(s.left)
 }
 

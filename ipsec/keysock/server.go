@@ -69,6 +69,8 @@ type Server struct {
 	policies policyTable
 	acquires acquires
 	userDump time.Time       // before it no client without privileges begins a DUMP
+	looked   uint64          // the database's Removals when slim looked last
+	moved    map[uint64]bool // owners that moved their SAs themselves and have ended, as long as there are SAs of theirs
 	left     map[uint64]bool // owners that said pfkey.PrivateFresh and have ended; empty after the next of them
 
 	// of the call in progress
@@ -89,6 +91,7 @@ type client struct {
 	promisc    bool
 	larval     int  // reservations, bounded
 	fresh      bool // said pfkey.PrivateFresh
+	moves      bool // said pfkey.PrivateMoves
 	idle       bool // said pfkey.PrivateIdle
 	names      bool // said pfkey.PrivateNames
 	strict     bool // said pfkey.PrivateHost
@@ -108,10 +111,12 @@ func New(db *sadb.DB, c Config) *Server {
 	if c.Order == nil {
 		c.Order = binary.LittleEndian
 	}
-	return &Server{
+	s := &Server{
 		db: db, config: c, clients: map[ClientID]*client{}, sas: newSATable(), policies: newPolicyTable(),
-		left: map[uint64]bool{}, acquires: acquires{},
+		moved: map[uint64]bool{}, left: map[uint64]bool{}, acquires: acquires{},
 	}
+	s.sas.none = s.follows
+	return s
 }
 
 // Attach adds a client.
@@ -147,6 +152,12 @@ func (s *Server) Detach(_ time.Time, id ClientID) {
 	if c.fresh {
 		s.left[c.owner] = true
 	}
+	if c.moves {
+		s.moved[c.owner] = true
+		if s.sas.owned[c.owner] == 0 {
+			s.follows(c.owner)
+		}
+	}
 	if c.dump != nil {
 		clear(c.dump.held) // there may be keys in it
 		c.dump = nil
@@ -156,6 +167,14 @@ func (s *Server) Detach(_ time.Time, id ClientID) {
 			s.order = append(s.order[:i], s.order[i+1:]...)
 			break
 		}
+	}
+}
+
+// follows forgets that an owner who has ended moved its SAs itself: it has none any more.
+func (s *Server) follows(owner uint64) {
+	if s.moved[owner] {
+		delete(s.moved, owner)
+		s.db.SetFollow(owner, true)
 	}
 }
 

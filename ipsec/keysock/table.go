@@ -32,10 +32,23 @@ func (e *entry) larval() bool { return e.holder != nil }
 type saTable struct {
 	byID  map[sadb.SAID]*entry
 	bySPI map[uint32]*entry
+	owned map[uint64]int     // how many an owner has
+	none  func(owner uint64) // is called where an owner has none any more
 }
 
 func newSATable() saTable {
-	return saTable{byID: map[sadb.SAID]*entry{}, bySPI: map[uint32]*entry{}}
+	return saTable{byID: map[sadb.SAID]*entry{}, bySPI: map[uint32]*entry{}, owned: map[uint64]int{}, none: func(uint64) {}}
+}
+
+// give counts one more SA of an owner, take one less.
+func (t *saTable) give(owner uint64) { t.owned[owner]++ }
+
+func (t *saTable) take(owner uint64) {
+	if t.owned[owner]--; t.owned[owner] > 0 {
+		return
+	}
+	delete(t.owned, owner)
+	t.none(owner)
 }
 
 // add puts an SA in. One of its name that is there has ended, or the database had not taken this one.
@@ -44,6 +57,7 @@ func (t *saTable) add(e *entry) {
 		t.remove(old)
 	}
 	t.byID[e.id] = e
+	t.give(e.owner)
 	first := t.bySPI[e.id.SPI]
 	e.before, e.next = nil, first
 	if first != nil {
@@ -54,6 +68,7 @@ func (t *saTable) add(e *entry) {
 
 func (t *saTable) remove(e *entry) {
 	delete(t.byID, e.id)
+	t.take(e.owner)
 	e.settle()
 	if e.next != nil {
 		e.next.before = e.before
@@ -81,9 +96,11 @@ func (e *entry) settle() {
 func (t *saTable) rename(e *entry, src, dst netip.Addr) {
 	holder := e.holder
 	e.holder = nil
+	t.give(e.owner) // it has one all the time
 	t.remove(e)
 	e.src, e.id.Dst, e.holder = src, dst, holder
 	t.add(e)
+	t.take(e.owner)
 }
 
 // find is the SA that a client names. exists: an ADD of that name is EEXIST. In FreeBSD an SPI is everybody's, and the addresses

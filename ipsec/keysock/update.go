@@ -43,6 +43,8 @@ func (s *Server) complete(now time.Time, c *client, m *pfkey.Message, r *request
 		return errnoOf(err)
 	}
 	e.settle()
+	s.sas.give(r.owner)
+	s.sas.take(e.owner)
 	e.src, e.owner, e.flags, e.lifetimes, e.proxy = r.src, r.owner, r.flags, r.lifetimes, r.proxy
 	return s.announce(c, m, e)
 }

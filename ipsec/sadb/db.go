@@ -65,7 +65,8 @@ type DB struct {
 	pairs    atomic.Int64     // how many there are: live, for who has no lock
 
 	heldDropped atomic.Uint64
-	lowered     atomic.Int32 // paths whose MTU is lowered now
+	lowered     atomic.Int64  // when the last lowered MTU of a path is forgotten
+	removals    atomic.Uint64 // SAs that were removed, pairs and single ones
 	anyHeld     atomic.Bool
 
 	mu       sync.Mutex // protects the rest; locks of pairs, bundles and noteMu may be taken inside

@@ -214,6 +214,7 @@ func (db *DB) Remove(now time.Time, spiIn uint32, onlyOut bool) Usage {
 	db.live--
 	db.pairs.Store(int64(db.live))
 	db.leave(p.endpoint.Load())
+	db.removals.Add(1)
 	db.room(-1)
 	db.unref(p.bundle)
 	// Both halves are waited for, so that the usage is final and no packet is sealed after the answer.

@@ -143,7 +143,8 @@ func TestT075PathMTU(t *testing.T) {
 		binary.BigEndian.PutUint32(b[4:], seq)
 		return b[:]
 	}
-	mtu := func() int { return p.PathMTU(db.Clock(start)) }
+	now := start
+	mtu := func() int { return p.PathMTU(db.Clock(now)) }
 	good := quote(0xabcdef01, 3)
 	if db.PathEvent(start, peer, good, 1300, false) {
 		t.Error("believed about a packet that was never sent")
@@ -186,20 +187,21 @@ func TestT075PathMTU(t *testing.T) {
 			t.Errorf("MTU %d after a message of %d", mtu(), m)
 		}
 	}
-	if got := p.PathMTU(db.Clock(start.Add(11 * time.Minute))); got != 1500 {
-		t.Errorf("MTU %d after 11 minutes", got)
+	now = start.Add(11 * time.Minute)
+	if mtu() != 1500 {
+		t.Errorf("MTU %d after 11 minutes", mtu())
 	}
-	if !db.PathEvent(start, peer, good, 0, false) || mtu() != 1492 || !db.PathEvent(start, peer, good, 0, false) || mtu() != 1400 {
+	if !db.PathEvent(now, peer, good, 0, false) || mtu() != 1492 || !db.PathEvent(now, peer, good, 0, false) || mtu() != 1400 {
 		t.Errorf("a router that does not say: MTU %d", mtu())
 	}
-	if !db.PathEvent(start, peer, nil, 1390, true) || mtu() != 1390 {
+	if !db.PathEvent(now, peer, nil, 1390, true) || mtu() != 1390 {
 		t.Errorf("this host's own finding: MTU %d", mtu())
 	}
 	if p.state.Load() != 0 {
 		t.Error("the SA was closed by ICMP")
 	}
-	db.Remove(start, spi, true)
-	if db.PathEvent(start, peer, good, 1300, false) {
+	db.Remove(now, spi, true)
+	if db.PathEvent(now, peer, good, 1300, false) {
 		t.Error("believed for an outbound SA that was removed")
 	}
 

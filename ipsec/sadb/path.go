@@ -77,23 +77,28 @@ func (db *DB) leave(pl *place) {
 		return
 	}
 	db.paths.drop(hashOfEnd(db.seed, p.key), p)
-	if p.until.Swap(0) != 0 {
-		db.lowered.Add(-1)
-	}
 }
 
 // current is the MTU now; a lowered one that is old is forgotten.
-func (p *path) current(db *DB, now int64) int {
+func (p *path) current(now int64) int {
 	if until := p.until.Load(); until != 0 && now >= until && p.until.CompareAndSwap(until, 0) {
 		p.mtu.Store(p.first)
-		db.lowered.Add(-1)
 	}
 	return int(p.mtu.Load())
 }
 
+// lowers notes that an MTU is lowered until then. Nothing is counted that would have to be taken back when a path goes, whoever still holds it.
+func (db *DB) lowers(until int64) {
+	for was := db.lowered.Load(); was < until && !db.lowered.CompareAndSwap(was, until); was = db.lowered.Load() {
+	}
+}
+
+// narrow reports whether an MTU may be lowered now.
+func (db *DB) narrow(now int64) bool { return now < db.lowered.Load() }
+
 // lower reports whether the MTU is smaller now than it was. mtu zero: to the next plateau.
 func (p *path) lower(db *DB, now int64, mtu int, age int64) bool {
-	cur := int32(p.current(db, now))
+	cur := int32(p.current(now))
 	floor := int32(FloorV4)
 	if p.key.Addr().Is6() {
 		floor = FloorV6
@@ -112,9 +117,8 @@ func (p *path) lower(db *DB, now int64, mtu int, age int64) bool {
 		return false
 	}
 	p.mtu.Store(next)
-	if p.until.Swap(now+age) == 0 {
-		db.lowered.Add(1)
-	}
+	p.until.Store(now + age)
+	db.lowers(now + age)
 	return true
 }
 
@@ -132,10 +136,10 @@ func (e *Endpoint) overhead() int {
 
 // PathMTU is the size in octets of the largest outer IP packet now.
 func (c *core) PathMTU(now int64) int {
-	if c.db.lowered.Load() == 0 { // mostly, and then it is not looked up
+	if !c.db.narrow(now) { // mostly, and then it is not looked up
 		return c.db.mtu
 	}
-	return c.endpoint.Load().path.current(c.db, now)
+	return c.endpoint.Load().path.current(now)
 }
 
 // MaxInner is the largest inner packet, in octets, whose outer packet fits the path now.

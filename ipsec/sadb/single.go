@@ -308,6 +308,7 @@ func (db *DB) removeSingle(s *Single, at int64) SAInfo {
 		db.retire(s.spi, at)
 	}
 	db.singles.Add(-1)
+	db.removals.Add(1)
 	db.room(-1)
 	s.half.Lock()
 	defer s.half.Unlock()
