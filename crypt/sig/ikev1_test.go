@@ -124,6 +124,14 @@ func TestT043IKEv1Refuses(t *testing.T) {
 		t.Errorf("RSA 1024: %v", err)
 	}
 	p256 := key(t, "p256").Public()
+	data, err := SignIKEv1(rand.Reader, key(t, "p256"), hashOf(32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wide := slices.Concat([]byte{0}, data[:32], []byte{0}, data[32:]) // the same r and s, with an octet of zeros before each
+	if err := VerifyIKEv1(p256, wide, hashOf(32), nil); err == nil || errors.Is(err, ErrSignature) {
+		t.Errorf("scalars of 33 octets: %v", err)
+	}
 	order := elliptic.P256().Params().N.FillBytes(make([]byte, 32))
 	for i, bad := range [][]byte{make([]byte, 64), append(make([]byte, 32), order...), append(bytes.Clone(order), order...), bytes.Repeat([]byte{0xff}, 64)} {
 		if err := VerifyIKEv1(p256, bad, hashOf(32), nil); !errors.Is(err, ErrSignature) {

@@ -115,7 +115,7 @@ func keyOf(e ike.EncrSpec, i suite.Integ) (transformKey, bool) {
 		k.protocol = ikev1msg.ProtoAH
 		id, ok := ahOf(k.auth)
 		k.id = uint8(id)
-		return k, ok && i.KnownAH()
+		return k, ok
 	}
 	switch e.Encr {
 	case suite.EncrNullAESGMAC:

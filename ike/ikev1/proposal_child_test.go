@@ -204,6 +204,18 @@ func TestBundles(t *testing.T) {
 	}
 }
 
+// TestChooseChildOnce: of transforms that say the same the first is chosen.
+func TestChooseChildOnce(t *testing.T) {
+	w := wants(espAES(128, suite.IntegHMACSHA196))
+	sa, _, _ := w.proposeChild(0xaabbccdd)
+	twice := sa.Proposals[0]
+	twice.Number, twice.SPI = 2, []byte{7, 7, 7, 7}
+	sa.Proposals = append(sa.Proposals, twice)
+	if got, err := w.chooseChild(sa, 0x1000); err != nil || got.spi != 0xaabbccdd || got.answer.Proposals[0].Number != 1 {
+		t.Errorf("%08x, %v", got.spi, err)
+	}
+}
+
 // TestAcceptChild: numbers and form may differ, an encapsulation mode that will do may be echoed for the one that was offered, and a
 // group or a mode that was not offered is refused.
 func TestAcceptChild(t *testing.T) {

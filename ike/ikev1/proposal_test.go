@@ -70,6 +70,20 @@ func TestChoosePhase1(t *testing.T) {
 	}
 }
 
+// TestChoosePhase1Once: of transforms that say the same the first is chosen, and transforms of another protocol are none of phase 1.
+func TestChoosePhase1Once(t *testing.T) {
+	s := aes(128, suite.PRFHMACSHA1, suite.KEMODP1024)
+	sa, other := offer1(t, s, s), offer1(t, s)
+	other.Proposals[0].Protocol, other.Proposals[0].SPI = ikev1msg.ProtoESP, []byte{1, 2, 3, 4}
+	if _, err := choosePhase1(other, []Suite{s}, 0); err == nil {
+		t.Error("chosen of ESP")
+	}
+	sa.Proposals = append(other.Proposals, sa.Proposals...)
+	if got, err := choosePhase1(sa, []Suite{s}, 0); err != nil || got.answer.Proposals[0].Protocol != ikev1msg.ProtoISAKMP || got.answer.Proposals[0].Transforms[0].Number != 1 {
+		t.Errorf("%v, %v", got.answer, err)
+	}
+}
+
 // TestAcceptPhase1: what gateways write anew in an answer (numbers, order and form of attributes, a shorter lifetime or none) is taken;
 // another suite than the offered ones, several or none are not.
 func TestAcceptPhase1(t *testing.T) {
