@@ -26,8 +26,9 @@ import (
 const (
 	// maxBlock is the longest block of a cipher, in octets: AES.
 	maxBlock = 16
-	// maxTaken is how many messages of the peer an exchange knows again: main mode has three, no exchange has more.
-	maxTaken = 4
+	// maxTaken is how many messages of the peer an exchange has, all of which it knows again: main mode has three, and a
+	// Transaction exchange as many as XAUTH has rounds under one message ID (name, passcode, next PIN, each asked again).
+	maxTaken = 16
 )
 
 var (

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/natterjack/natterjack/crypt/suite"
+	"github.com/natterjack/natterjack/ike"
 	"github.com/natterjack/natterjack/wire/ikev1msg"
 	"github.com/natterjack/natterjack/wire/isakmp"
 )
@@ -49,6 +51,46 @@ func FuzzOpen(f *testing.F) {
 		}
 		if !unmoved(before, x.chain) {
 			t.Fatal("the chain of phase 1 moved")
+		}
+	})
+}
+
+// FuzzChoose: of any offer what is chosen, in phase 1 and in Quick Mode, can be used, answers to itself and is accepted; what describes an
+// offer is short.
+func FuzzChoose(f *testing.F) {
+	child := wants(espAES(128, suite.IntegHMACSHA196), espAES(256, suite.IntegHMACSHA2256128), ike.ESPProposal{Encrs: []ike.EncrSpec{{Encr: suite.EncrAESGCM16, Bits: 128}}},
+		ike.ESPProposal{Integs: []suite.Integ{suite.IntegHMACSHA196}})
+	seed := func(sa *ikev1msg.SA) {
+		m := ikev1msg.Message{Header: isakmp.Header{SPIi: 1, Major: 1, Exchange: 2}, Chain: ikev1msg.Chain{Payloads: []ikev1msg.Payload{sa}}}
+		f.Add(m.Append(nil))
+	}
+	seed(offer1(f, suites()...))
+	sa, _, err := child.proposeChild(0xaabbccdd)
+	if err != nil {
+		f.Fatal(err)
+	}
+	seed(sa)
+	x := read(f, "vpnc-natt", 2)
+	seed(ikev1msg.All[*ikev1msg.SA](x.clear[0].Payloads)[0])
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := ikev1msg.Parse(b)
+		if err != nil {
+			return
+		}
+		for _, sa := range ikev1msg.All[*ikev1msg.SA](m.Payloads) {
+			if len(describePhase1(sa)) > 4096 || len(describeChild(sa)) > 4096 {
+				t.Fatal("a long description")
+			}
+			if c, err := choosePhase1(sa, suites(), 0); err == nil {
+				if s, _, err := acceptPhase1(c.answer, suites(), ikev1msg.Lifetime{}); err != nil || s != c.suite {
+					t.Fatal(s, err)
+				}
+			}
+			if c, err := child.chooseChild(sa, 0x1000); err == nil {
+				if a, err := child.acceptChild(c.answer); err != nil || a.suite != c.suite || a.spi != 0x1000 {
+					t.Fatal(a.suite, err)
+				}
+			}
 		}
 	})
 }
