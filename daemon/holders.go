@@ -5,8 +5,8 @@
 // shards. Selectors are an authenticated peer's within what is configured; the identity is proved.
 //
 // In transport mode the remote selectors are the peer's address, which all who are behind its NAT have. Those in UDP are told
-// apart by the engine in this process (Section 5.2) and do not stand in each other's way; one that has no UDP around its ESP
-// or AH is not told from others, whatever it says of its NAT, and neither is anybody over PF_KEY.
+// apart by the engine (Section 5.2), over PF_KEY by one of ours, and do not stand in each other's way; one that has no UDP around its ESP
+// or AH is not told from others, whatever it says of its NAT.
 //
 // An identity never stands in its own way. A rekey, a further child and a rekey of the IKE SA are of the same IKE SA. A
 // client that comes back by another IKE SA (a restart without INITIAL_CONTACT, a re-authentication) takes its own addresses
@@ -39,7 +39,7 @@ type holder struct {
 	since           time.Time
 	local, remote   []ike.Selector
 	written         bool // the remote selectors are the operator's words, not the peer's choice
-	transport, udp  bool
+	transport, told bool // told: from others at its address
 	installed       bool // it may send
 	over            bool // a newer child of its identity has taken over
 }
@@ -71,7 +71,7 @@ func (h *holder) covers() []netip.Prefix {
 }
 
 // hold notes what a child has, or says who has it already. The second result are older children of the same identity that
-// it takes over from. tells: the engine tells those apart who are in transport mode, in UDP, behind one address.
+// it takes over from. tells: in transport mode and in UDP it is told from others at its address.
 func (r *holders) hold(now time.Time, c *ike.ChildSA, tells bool) ([]*holder, error) {
 	if c.Mode.Shunt() || c.Config == nil || c.Config.NoPolicies {
 		return nil, nil
@@ -80,7 +80,7 @@ func (r *holders) hold(now time.Time, c *ike.ChildSA, tells bool) ([]*holder, er
 		unique: c.Unique, childID: c.ChildID, spiIn: c.SPIIn, who: identityKey(c.LocalID, c.RemoteID), since: now,
 		text:  fmt.Sprintf("connection %s, child %s of %s, IKE SA #%d", c.Connection, c.Name, c.RemoteID, c.Unique),
 		local: slices.Clone(c.TSLocal), remote: slices.Clone(c.TSRemote), written: written(c),
-		transport: c.Mode == ike.ModeTransport, udp: c.Encap,
+		transport: c.Mode == ike.ModeTransport, told: c.Encap && tells,
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -89,7 +89,7 @@ func (r *holders) hold(now time.Time, c *ike.ChildSA, tells bool) ([]*holder, er
 		var refusal error
 		r.index[family(p.Addr())].overlapping(p, func(o *holder) bool {
 			switch {
-			case o.unique == h.unique || o.over || !o.meets(h) || o.beside(h, tells):
+			case o.unique == h.unique || o.over || !o.meets(h) || o.beside(h):
 			case o.who == h.who:
 				if !slices.Contains(older, o) {
 					older = append(older, o)
@@ -112,10 +112,10 @@ func (r *holders) hold(now time.Time, c *ike.ChildSA, tells bool) ([]*holder, er
 }
 
 // beside reports whether two children that meet do not stand in each other's way.
-func (o *holder) beside(h *holder, tells bool) bool {
+func (o *holder) beside(h *holder) bool {
 	switch {
 	case o.transport && h.transport:
-		return tells && o.udp && h.udp
+		return o.told && h.told
 	case o.transport:
 		return h.around(o)
 	case h.transport:
@@ -135,8 +135,8 @@ func (h *holder) around(host *holder) bool {
 func (h *holder) refusedBy(o *holder) *heldError {
 	why := "without virtual addresses (pools) two clients cannot have the same one (RFC 3948, Section 5.1)"
 	if h.transport || o.transport {
-		why = "behind one address there can be several peers only if all are in transport mode, in UDP (encap = yes), and the engine " +
-			"is in this process (RFC 3948, Section 5.2)"
+		why = "behind one address there can be several peers only if all are in transport mode, in UDP (encap = yes), and with " +
+			"--ipsec pfkey:PATH the service is Natterjack's and none of them has IPComp or a trap (RFC 3948, Section 5.2)"
 	}
 	return &heldError{fmt.Sprintf("%s is held by %s since %s: %s", selectorTexts(h.remote), o.text, o.since.UTC().Format(time.RFC3339), why)}
 }

@@ -193,7 +193,7 @@ func TestHolders(t *testing.T) {
 		tells = false
 		r := newHolders()
 		holds(t, r, host(1, 1, "a", "203.0.113.5/32", true))
-		refused(t, r, host(2, 2, "b", "203.0.113.5/32", true), "engine is in this process")
+		refused(t, r, host(2, 2, "b", "203.0.113.5/32", true), "none of them has IPComp")
 		holds(t, r, host(3, 3, "a", "203.0.113.5/32", true), 1)
 	})
 }

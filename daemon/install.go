@@ -17,7 +17,7 @@ import (
 // here on: what has them besides forgets them.
 func (s *shard) install(e *entry, t ike.Token, q ike.Install) {
 	defer wipeKeys(q.Child)
-	older, err := s.d.holders.hold(time.Now(), &q.Child, s.d.keyed == nil)
+	older, err := s.d.holders.hold(time.Now(), &q.Child, s.d.kernel.tells(&q.Child))
 	if err != nil {
 		s.d.kernel.Ask(time.Now(), e.unique, ike.Remove{SPIIn: q.Child.SPIIn})
 		s.answerNow(e, t, ike.Failed{Refusal: ike.RefusalSelectors, Err: err})

@@ -43,6 +43,8 @@ type ipsec interface {
 	hold(p *standing) error
 	drop(p *standing)
 	acquireFailed(reqid uint32)
+	// tells reports whether the peer of a child in transport mode, in UDP, is told from the others at its address (RFC 3948, Section 5.2).
+	tells(c *ike.ChildSA) bool
 }
 
 // seam is safe for concurrent use; shards call Ask, the plane's goroutine owner.
@@ -150,6 +152,9 @@ func (k *seam) install(now time.Time, unique uint64, c ike.ChildSA) ike.Answer {
 	k.kick()
 	return ike.Installed{}
 }
+
+// tells implements ipsec.
+func (k *seam) tells(*ike.ChildSA) bool { return true }
 
 // forget drops what is known of a pair.
 func (k *seam) forget(spiIn uint32) {

@@ -116,11 +116,13 @@ type keyed struct {
 	mu       sync.Mutex // protects the rest
 	conn     *port.Conn // nil: away
 	codec    pfkey.Codec
+	tellsSAs bool // the other side has SAs of one policy carry each its own traffic
 	seq      uint32
 	waiting  map[uint32]waiter
 	pairs    pairTable[*keyedPair]
 	reqids   map[uint32]int // users
 	reqid    uint32         // the last one drawn
+	shared   uint32         // that of all children in transport mode whose SAs say what they carry; zero: none yet
 	policies map[keyedPolicy][]claimant
 	standing []*standing
 	acquires map[uint32]uint32 // unanswered: reqid by sequence number
@@ -133,6 +135,7 @@ type keyedPair struct {
 	reqid   uint32
 	ah      bool
 	mode    ike.Mode
+	carries *pfkey.Opaque  // what its SAs say that they carry; nil: whatever policies say
 	ipcomp  bool           // it was asked for, if not agreed on: a trap's templates fit its SAs
 	cpi     [2]uint16      // of the SAs of IPComp that the other side has, in and out; zero: there is none
 	held    *pfkey.Message // the outbound SA, until the pair below stops to send
@@ -183,6 +186,9 @@ func (k *keyed) clear() {
 	clear(k.policies)
 	clear(k.acquires)
 	clear(k.reqids)
+	if k.shared != 0 {
+		k.reqids[k.shared]++ // nobody else's
+	}
 	for _, p := range k.standing { // which stay
 		if p.action == sadb.Protect {
 			k.reqids[p.reqid]++
@@ -195,20 +201,23 @@ func (k *keyed) clear() {
 func (k *keyed) connect(flags uint32) (*port.Conn, error) {
 	ctx, cancel := context.WithTimeout(k.ctx, keyedLimit)
 	defer cancel()
-	flags |= pfkey.PrivateMoves | pfkey.PrivateIdle | pfkey.PrivateNames | pfkey.PrivateHost
+	flags |= pfkey.PrivateMoves | pfkey.PrivateIdle | pfkey.PrivateNames | pfkey.PrivateHost | pfkey.PrivateTraffic
 	conn, err := k.opts.Dial(ctx)
 	if err != nil {
 		return nil, err
 	}
+	tells := false
 	for _, kind := range []pfkey.SAType{pfkey.SATypeESP, pfkey.SATypeAH} {
 		m := &pfkey.Message{Header: pfkey.Header{Type: pfkey.TypeRegister, SAType: kind}, KMPrivate: conn.Codec().Private(flags)}
-		if _, err := conn.Request(ctx, m); err != nil {
+		a, err := conn.Request(ctx, m)
+		if err != nil {
 			conn.Close()
 			return nil, fmt.Errorf("REGISTER: %w", err)
 		}
+		tells = conn.Codec().PrivateFlags(a.KMPrivate)&pfkey.PrivateTraffic != 0
 	}
 	k.mu.Lock()
-	k.conn, k.codec = conn, conn.Codec()
+	k.conn, k.codec, k.tellsSAs = conn, conn.Codec(), tells
 	k.mu.Unlock()
 	return conn, nil
 }

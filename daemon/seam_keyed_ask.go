@@ -62,6 +62,9 @@ func (k *keyed) reserve(unique uint64, q ike.Reserve) ike.Answer {
 	if p.reqid == 0 && q.Initiated {
 		p.reqid = k.trapped(q.Connection, q.Child)
 	}
+	if p.reqid == 0 && q.Mode == ike.ModeTransport {
+		p.reqid = k.sharedReqid()
+	}
 	if err := k.useReqid(&p.reqid); err != nil {
 		return installed(err)
 	}
@@ -123,6 +126,9 @@ func (k *keyed) addSAs(p *keyedPair, c *ike.ChildSA, at sadb.Endpoint) error {
 	}
 	if c.Mode == ike.ModeTransport && p.at[keyedIn] != at {
 		return sadb.ErrReservation // moving it would lose the original addresses
+	}
+	if err := k.bound(p, c); err != nil {
+		return err
 	}
 	limits, err := limitsOf(*c)
 	if err != nil {

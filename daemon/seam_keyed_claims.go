@@ -114,11 +114,15 @@ func (k *keyed) pass(who claimant, list []keyedPolicy, change func([]claimant) [
 
 // addPolicies puts the policies of a pair in force, inbound ones first.
 func (k *keyed) addPolicies(p *keyedPair, c *ike.ChildSA) error {
-	in, err := policiesOf(c.TSLocal, c.TSRemote, pfkey.DirIn)
+	remote := c.TSRemote
+	if p.carries != nil && c.OrigRemote.IsValid() {
+		remote = anyPort(remote)
+	}
+	in, err := policiesOf(c.TSLocal, remote, pfkey.DirIn)
 	if err != nil {
 		return err
 	}
-	out, err := policiesOf(c.TSLocal, c.TSRemote, pfkey.DirOut)
+	out, err := policiesOf(c.TSLocal, remote, pfkey.DirOut)
 	if err != nil {
 		return err
 	}
@@ -254,6 +258,25 @@ func (k *keyed) useReqid(id *uint32) error {
 	}
 	k.reqids[*id]++
 	return nil
+}
+
+// sharedReqid is that of all children in transport mode, whose SAs say what they carry; zero: the other side does not know of that, or there
+// is none left. It is drawn once.
+func (k *keyed) sharedReqid() uint32 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.shared == 0 && k.tellsSAs {
+		drawn, err := k.drawReqid()
+		if err != nil {
+			return 0
+		}
+		k.shared = drawn
+		k.reqids[drawn]++
+	}
+	if !k.tellsSAs {
+		return 0
+	}
+	return k.shared
 }
 
 // leaveReqid counts one user less. The caller holds mu.

@@ -30,10 +30,10 @@ import (
 type fault int
 
 const (
-	unheard  fault = iota // it is not carried out, and not answered
-	unsaid                // it is carried out, and not answered
-	tooLate               // it is carried out, and answered, after a while in which nothing else is
-	stopped               // the same, after a long while
+	unheard fault = iota // it is not carried out, and not answered
+	unsaid               // it is carried out, and not answered
+	tooLate              // it is carried out, and answered, after a while in which nothing else is
+	stopped              // the same, after a long while
 )
 
 // testLimit is keyedLimit in these tests.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/natterjack/natterjack/ike"
 	"github.com/natterjack/natterjack/ipsec/sadb"
@@ -117,6 +118,19 @@ func policiesOfPair(l, r ike.Selector, dir pfkey.Dir) (list []keyedPolicy, err e
 		}
 	}
 	return list, nil
+}
+
+// anyPort are the remote selectors of a peer behind a NAT as this host sees its packets: the engine gives each peer there a port of its own
+// (RFC 3948, Section 5.2), and from any of them others behind that NAT could send in the clear. The peer's SAs carry what was negotiated.
+func anyPort(list []ike.Selector) []ike.Selector {
+	const tcp, udp = 6, 17
+	list = slices.Clone(list)
+	for i := range list {
+		if list[i].Proto == tcp || list[i].Proto == udp {
+			list[i].PortFrom, list[i].PortTo = 0, 0xffff
+		}
+	}
+	return list
 }
 
 func onePort(s ike.Selector) (uint16, bool) {

@@ -79,6 +79,7 @@ func saMessage(p *keyedPair, c *ike.ChildSA, limits sadb.Limits, inbound bool) (
 		copied := key.Clone()
 		m.KeyEncrypt = &copied
 	}
+	m.KMPrivate = p.carries
 	nattOf(m, p.at[keyedIn], from, to)
 	original(m, origFrom, origTo)
 	lifetimes(m, limits)
@@ -102,6 +103,31 @@ func nattOf(m *pfkey.Message, at sadb.Endpoint, from, to netip.AddrPort) {
 	}
 	kind, sport, dport := pfkey.NATTNonESP, from.Port(), to.Port()
 	m.NATType, m.NATSrcPort, m.NATDstPort = &kind, &sport, &dport
+}
+
+// bound has the SAs of a pair that shares its reqid with others carry what was negotiated for it, and nothing else.
+func (k *keyed) bound(p *keyedPair, c *ike.ChildSA) (err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if p.reqid != k.shared {
+		return nil
+	}
+	if p.carries, err = k.codec.PrivateTraffic(trafficOf(c)); err != nil {
+		return fmt.Errorf("%w: %w: %w", sadb.ErrSelectors, errNotSaid, err)
+	}
+	return nil
+}
+
+func trafficOf(c *ike.ChildSA) *pfkey.Traffic {
+	var sides [2][]pfkey.TrafficSpan
+	for i, list := range [...][]ike.Selector{c.TSLocal, c.TSRemote} {
+		for _, s := range list {
+			if !s.Dynamic {
+				sides[i] = append(sides[i], pfkey.TrafficSpan{From: s.From, To: s.To, PortFrom: s.PortFrom, PortTo: s.PortTo, Proto: s.Proto})
+			}
+		}
+	}
+	return &pfkey.Traffic{Local: sides[0], Remote: sides[1]}
 }
 
 func lifetimes(m *pfkey.Message, l sadb.Limits) {

@@ -206,8 +206,17 @@ func (s *Server) register(now time.Time, c *client, m *pfkey.Message) error {
 		s.removeLeft(now)
 	}
 	h := m.Header
-	registered := toRegistered(m.SAType)
-	s.send(func(d pfkey.Dialect, _ bool) *pfkey.Message { return supported(d, h) }, func(o *client) bool { return o == c || registered(o) })
+	registered, served := toRegistered(m.SAType), flags&pfkey.PrivateTraffic
+	s.send(func(d pfkey.Dialect, _ bool) *pfkey.Message { return supported(d, h) }, func(o *client) bool {
+		return (o == c || registered(o)) && (o != c || served == 0)
+	})
+	if served != 0 {
+		s.send(func(d pfkey.Dialect, _ bool) *pfkey.Message {
+			a := supported(d, h)
+			a.KMPrivate = c.codec.Private(served)
+			return a
+		}, toOne(c))
+	}
 	return nil
 }
 

@@ -63,8 +63,33 @@ func parseSA(c *client, m *pfkey.Message) (*request, error) {
 	r.SA.Limits = limitsOf(m)
 	r.SA.Window = windowOf(c.codec.Dialect, m)
 	r.flagged(c.codec.Dialect)
-	r.natt, err = nat(c.codec.Dialect, m, &r.SA)
+	if r.natt, err = nat(c.codec.Dialect, m, &r.SA); err != nil {
+		return nil, err
+	}
+	r.SA.Traffic, err = trafficOf(c.codec, m)
 	return r, err
+}
+
+// trafficOf is what a client of ours says that the SA carries; nil: what policies say.
+func trafficOf(codec pfkey.Codec, m *pfkey.Message) (*sadb.Traffic, error) {
+	t, err := codec.Traffic(m.KMPrivate)
+	if err != nil {
+		return nil, pfkey.EINVAL
+	}
+	if t == nil {
+		return nil, nil
+	}
+	var sides [2][]sadb.Selector
+	for i, list := range [...][]pfkey.TrafficSpan{t.Local, t.Remote} {
+		for _, s := range list {
+			sides[i] = append(sides[i], sadb.Selector{From: s.From, To: s.To, Proto: s.Proto, PortFrom: s.PortFrom, PortTo: s.PortTo})
+		}
+	}
+	x, err := sadb.NewTraffic(sides[0], sides[1])
+	if err != nil {
+		return nil, pfkey.EINVAL
+	}
+	return x, nil
 }
 
 // checkSPI: RFC 4303, Section 2.1: 0 is never sent and 1 to 255 are reserved. RFC 3173, Section 3.3: an index of IPComp has 16 bits.
