@@ -39,14 +39,14 @@ func sampleSuite() Suite {
 func pair(t testing.TB, s Suite) (i, r *protection) {
 	t.Helper()
 	x := samplePhase1()
-	make := func() *protection {
+	end := func() *protection {
 		k, err := deriveKeys(s, secret.New([]byte("secret")), secret.New(bytes.Repeat([]byte{9}, 256)), x)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return newProtection(s, k, newChain(s, &k, x))
 	}
-	return make(), make()
+	return end(), end()
 }
 
 func header(e ikev1msg.Exchange) isakmp.Header {

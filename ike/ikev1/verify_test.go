@@ -33,7 +33,7 @@ func testKeys(t *testing.T) map[string]crypto.Signer {
 	return m
 }
 
-// both are the two ends of one phase 1.
+// proofs are the same proof at both ends of one phase 1.
 func proofs(t *testing.T, s Suite) (ours, theirs proof) {
 	t.Helper()
 	x := samplePhase1()
