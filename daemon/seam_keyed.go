@@ -122,7 +122,7 @@ type keyed struct {
 	pairs    pairTable[*keyedPair]
 	reqids   map[uint32]int // users
 	reqid    uint32         // the last one drawn
-	shared   uint32         // that of all children in transport mode whose SAs say what they carry; zero: none yet
+	shared   uint32         // see sharedReqid; zero: none yet
 	policies map[keyedPolicy][]claimant
 	standing []*standing
 	acquires map[uint32]uint32 // unanswered: reqid by sequence number

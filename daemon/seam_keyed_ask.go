@@ -62,7 +62,7 @@ func (k *keyed) reserve(unique uint64, q ike.Reserve) ike.Answer {
 	if p.reqid == 0 && q.Initiated {
 		p.reqid = k.trapped(q.Connection, q.Child)
 	}
-	if p.reqid == 0 && q.Mode == ike.ModeTransport {
+	if p.reqid == 0 && q.Mode == ike.ModeTransport && !q.IPComp { // which SA of IPComp is whose nobody knows there
 		p.reqid = k.sharedReqid()
 	}
 	if err := k.useReqid(&p.reqid); err != nil {

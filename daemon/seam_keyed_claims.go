@@ -260,7 +260,7 @@ func (k *keyed) useReqid(id *uint32) error {
 	return nil
 }
 
-// sharedReqid is that of all children in transport mode, whose SAs say what they carry; zero: the other side does not know of that, or there
+// sharedReqid is that of all children in transport mode without IPComp, whose SAs say what they carry; zero: the other side does not know of that, or there
 // is none left. It is drawn once.
 func (k *keyed) sharedReqid() uint32 {
 	k.mu.Lock()

@@ -22,13 +22,12 @@ func (k *keyed) forget(spiIn uint32) {
 	k.leaveReqid(p.reqid)
 }
 
-// tells implements ipsec. Who shares a policy with others has its reqid and says what its SAs carry; which SA of IPComp is whose nobody
-// knows there.
+// tells implements ipsec: who shares a policy with others has its reqid, and says what its SAs carry.
 func (k *keyed) tells(c *ike.ChildSA) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	p := k.pairs.in[c.SPIIn]
-	return p != nil && p.reqid == k.shared && c.CPIIn == 0 && c.CPIOut == 0 && !c.Config.IPComp
+	return p != nil && p.reqid == k.shared
 }
 
 // RemoveAll implements ipsec.

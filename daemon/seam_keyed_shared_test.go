@@ -120,12 +120,14 @@ func TestKeyedClientsRefused(t *testing.T) {
 		k.RemoveAll(c.Unique)
 	}
 	put("in UDP", l2tpChild(t, k, 7, 0xc0000001, "198.51.100.1:31000", nil), true)
-	put("compressed", l2tpChild(t, k, 7, 0xc0000001, "198.51.100.1:31000", func(c *ike.ChildSA) { c.CPIIn, c.CPIOut = 0x4000, 0x5000 }), false)
-	put("a trap's", l2tpChild(t, k, 7, 0xc0000001, "198.51.100.1:31000", func(c *ike.ChildSA) {
-		k.Ask(time.Now(), 7, ike.Remove{SPIIn: c.SPIIn})
-		r, _ := k.Ask(time.Now(), 7, ike.Reserve{Local: c.Path.Local.Addr(), Remote: c.Path.Remote.Addr(), Mode: c.Mode, Initiated: true, Child: "trap"}).(ike.Reserved)
-		c.SPIIn, c.Reqid = r.SPI, r.Reqid
-	}), false)
+	for name, q := range map[string]ike.Reserve{"compressed": {IPComp: true}, "a trap's": {Initiated: true, Child: "trap"}} {
+		put(name, l2tpChild(t, k, 7, 0xc0000001, "198.51.100.1:31000", func(c *ike.ChildSA) {
+			k.Ask(time.Now(), 7, ike.Remove{SPIIn: c.SPIIn})
+			q.Local, q.Remote, q.Mode = c.Path.Local.Addr(), c.Path.Remote.Addr(), c.Mode
+			r, _ := k.Ask(time.Now(), 7, q).(ike.Reserved)
+			c.SPIIn, c.Reqid = r.SPI, r.Reqid
+		}), false)
+	}
 	k.mu.Lock()
 	k.tellsSAs = false // of a service that is not ours
 	k.mu.Unlock()

@@ -54,6 +54,8 @@ type Reserve struct {
 	Initiated         bool
 	AH                bool
 	Mode              Mode
+	// IPComp may be agreed on.
+	IPComp bool
 }
 
 // Reserved carries the inbound SPI, and the numbers the child is known by from now on.

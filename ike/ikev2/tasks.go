@@ -172,7 +172,7 @@ func (sa *SA) cancel(t ike.Token) {
 // reservation asks for an SPI for a child.
 func (sa *SA) reservation(conf *ike.ChildConfig) ike.Reserve {
 	return ike.Reserve{Local: sa.path.Local.Addr(), Remote: sa.path.Remote.Addr(), Connection: sa.conn.Name, Child: conf.Name,
-		AH: conf.AH(), Mode: conf.Mode}
+		AH: conf.AH(), Mode: conf.Mode, IPComp: conf.IPComp}
 }
 
 // reserve notes an SPI that is reserved and not installed yet, so that whatever happens it is released.
