@@ -20,6 +20,7 @@ import (
 	"github.com/natterjack/natterjack/ike"
 	"github.com/natterjack/natterjack/ike/mux"
 	"github.com/natterjack/natterjack/ipsec/sadb"
+	"github.com/natterjack/natterjack/port/ahead"
 	"github.com/natterjack/natterjack/port/tun"
 	"github.com/natterjack/natterjack/wire/natt"
 )
@@ -170,7 +171,7 @@ func New(opts Options) (*Daemon, error) {
 		hub: newHub(), registry: newRegistry(), holders: newHolders(), connections: newConnections(), resolver: newResolver(),
 		creds: credentials.New(), pools: newPools(), requests: newRequests(), owners: map[uint64]int{}, fromFile: map[string]bool{},
 	}
-	db, err := sadb.New(d.started, sadb.Config{Rand: rand.Reader, SPIPerDestination: true})
+	db, err := sadb.New(d.started, sadb.Config{Rand: rand.Reader, SPIPerDestination: true, View: ahead.View})
 	if err == nil {
 		err = d.newShards(min(8, runtime.GOMAXPROCS(0)))
 	}

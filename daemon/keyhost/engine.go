@@ -17,6 +17,7 @@ import (
 
 	"github.com/natterjack/natterjack/ipsec/dataplane"
 	"github.com/natterjack/natterjack/ipsec/sadb"
+	"github.com/natterjack/natterjack/port/ahead"
 	"github.com/natterjack/natterjack/port/pfkey"
 	"github.com/natterjack/natterjack/port/tun"
 	"github.com/natterjack/natterjack/port/udp"
@@ -82,7 +83,7 @@ func New(o Options) (*Engine, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	db, err := sadb.New(time.Now(), sadb.Config{Rand: rand.Reader, SPIPerDestination: true})
+	db, err := sadb.New(time.Now(), sadb.Config{Rand: rand.Reader, SPIPerDestination: true, View: ahead.View})
 	if err != nil {
 		return nil, err
 	}

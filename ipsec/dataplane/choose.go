@@ -128,17 +128,12 @@ func (o *Outbound) begun() *group {
 	// Field by field: among many SAs nearly every packet begins one.
 	g.sas, g.first, g.last, g.tunnel, g.layered = *sas, noItem, noItem, sas.Modes[0] != sadb.Transport, layered(sas)
 	g.out, g.pair, g.flat = sas.SAs[sas.N-1], sas.SAs[0].Pair(), levelOf(sas, sas.N-1) < 0
-	g.ep = g.out.Endpoint()
+	g.ep, g.measured = g.out.At(), false
 	g.marker, g.movable = g.ep.Encap.Overhead(), false
 	if !g.tunnel {
-		g.bottom = sas.SAs[0].Endpoint()
-		_, g.movable = movable(g.pair, &g.ep)
+		g.bottom = sas.SAs[0].At()
+		_, g.movable = movable(g.pair, g.ep)
 	}
-	mtu, hole := g.out.PathMTU(o.now), holeMTU
-	if mtu <= hole {
-		hole = sadb.FloorV4
-	}
-	g.most, g.holed = o.e.most(sas, o.now, mtu), o.e.most(sas, o.now, hole)
 	return g
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/natterjack/natterjack/ipsec/esp"
 	"github.com/natterjack/natterjack/ipsec/sadb"
+	"github.com/natterjack/natterjack/wire/natt"
 )
 
 const (
@@ -55,15 +56,16 @@ type group struct {
 	sas         sadb.Bundle  // the innermost first
 	out         *sadb.Sender // the outermost
 	pair        *sadb.Pair   // nil: single SAs
-	ep          sadb.Endpoint
-	bottom      sadb.Endpoint // the innermost SA's, in transport mode
-	marker      int           // octets in front of ESP on its port
-	tunnel      bool          // the innermost SA's mode
-	flat        bool          // no SA is in tunnel mode
-	movable     bool          // see movable
-	layered     bool          // more than one ESP SA
-	most        int           // the largest inner packet that fits
-	holed       int           // the largest that would fit a path with a hole
+	ep          *sadb.Endpoint
+	bottom      *sadb.Endpoint // the innermost SA's, in transport mode
+	marker      int            // octets in front of ESP on its port
+	tunnel      bool           // the innermost SA's mode
+	flat        bool           // no SA is in tunnel mode
+	movable     bool           // see movable
+	layered     bool           // more than one ESP SA
+	measured    bool           // what follows is known
+	most        int            // the largest inner packet that fits
+	holed       int            // the largest that would fit a path with a hole
 	first, last int
 	firstGram   int
 }
@@ -247,7 +249,7 @@ func (o *Outbound) protect(p []byte, c *cached) {
 	if o.to.error { // the SAs are those of what it is about
 		in.flow = o.told
 	}
-	if loops(p, in, &g.ep) {
+	if loops(p, in, g.ep) {
 		o.n[OutLoop]++
 		return
 	}
@@ -259,26 +261,50 @@ func (o *Outbound) protect(p []byte, c *cached) {
 	if g.tunnel {
 		it.tos = outerTOS(in.tos, g.out)
 	} else {
-		if why := transportable(in, &g.bottom, g.movable); why != OutSealed {
+		if why := transportable(in, g.bottom, g.movable); why != OutSealed {
 			o.n[why]++
 			return
 		}
 		it.body, it.proto, extra = in.body, in.next, in.body
 	}
-	if in.n > g.holed+extra && in.flow.Proto == protoTCP && !in.fragment && o.holes.watch(o.now, p, in, g.out) {
-		g.most = o.e.most(&g.sas, o.now, g.out.PathMTU(o.now))
-	}
-	if in.n > g.most+extra && !o.large(g, p, &it, g.most+extra) {
+	if (in.n > small || g.layered) && !o.fits(p, g, &it, extra) {
 		return
 	}
 	if g.flat && !o.address(p, g) {
 		o.n[OutNoPort]++
 		return
 	}
-	if o.e.clamp && clampMSS(p, in, g.most+extra) {
-		o.n[OutClamped]++
+	if o.e.clamp && in.flow.Proto == protoTCP {
+		if o.measure(g); clampMSS(p, in, g.most+extra) {
+			o.n[OutClamped]++
+		}
 	}
 	o.append(g, it)
+}
+
+// small is a packet, in octets, that fits every path in one ESP SA: nobody need know how large a packet of its group may be.
+const small = sadb.FloorV4 - ipv6Header - udpHeader - natt.NonIKEMarkerLen - esp.MaxOverhead
+
+// fits says whether a packet leaves in one datagram, whole or as fragments, or somebody is told that it does not; false: it is not sealed.
+func (o *Outbound) fits(p []byte, g *group, it *item, extra int) bool {
+	in := &o.in
+	o.measure(g)
+	if in.n > g.holed+extra && in.flow.Proto == protoTCP && !in.fragment && o.holes.watch(o.now, p, in, g.out) {
+		g.most = o.e.most(&g.sas, o.now, g.out.PathMTU(o.now))
+	}
+	return in.n <= g.most+extra || o.large(g, p, it, g.most+extra)
+}
+
+// measure finds how large packets of a group may be.
+func (o *Outbound) measure(g *group) {
+	if g.measured {
+		return
+	}
+	mtu, hole := g.out.PathMTU(o.now), holeMTU
+	if mtu <= hole {
+		hole = sadb.FloorV4
+	}
+	g.most, g.holed, g.measured = o.e.most(&g.sas, o.now, mtu), o.e.most(&g.sas, o.now, hole), true
 }
 
 // hold keeps a packet that has no SA; true: it does not, since it has one by now.

@@ -44,7 +44,7 @@ var (
 
 func newEnd(t testing.TB, now time.Time, c Config) *end {
 	t.Helper()
-	db, err := sadb.New(now, sadb.Config{Rand: rand.Reader})
+	db, err := sadb.New(now, sadb.Config{Rand: rand.Reader, View: view})
 	if err != nil {
 		t.Fatal(err)
 	}

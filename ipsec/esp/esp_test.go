@@ -191,7 +191,8 @@ func (x *sa) raw(t *testing.T, s suite.ESP, plain []byte) []byte {
 	var aad, mac []byte
 	if s.ESN {
 		var b [12]byte
-		aad, mac = extendSeq(&b, testSPI, seq, box.AEAD())
+		binary.BigEndian.PutUint32(b[:], testSPI)
+		aad, mac = extendSeq(&b, seq, box.AEAD())
 	}
 	box.Seal(pkt, HeaderLen, aad, mac)
 	return pkt

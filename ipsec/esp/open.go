@@ -16,12 +16,11 @@ import (
 
 // Opener is one inbound SA. It is not safe for concurrent use: its SA guards it.
 type Opener struct {
-	spi    uint32
+	aad    [12]byte // see Sealer
 	align  uint8
 	esn    bool
 	window replay.Window // these two by value: what a packet touches lies together
 	box    suite.Box
-	aad    [12]byte
 }
 
 // Opened is an authentic packet.
@@ -50,7 +49,7 @@ func (o *Opener) Init(spi uint32, s suite.ESP, keyE, keyA secret.Key, window int
 	if spi < MinSPI {
 		return fmt.Errorf("SPI: %d, expected at least %d", spi, MinSPI)
 	}
-	if o.spi != 0 {
+	if o.SPI() != 0 {
 		return errMade
 	}
 	box, err := suite.NewBox(s.Encr, s.EncrBits, s.Integ, keyE, keyA)
@@ -61,17 +60,21 @@ func (o *Opener) Init(spi uint32, s suite.ESP, keyE, keyA secret.Key, window int
 	if err != nil {
 		return err
 	}
-	o.spi, o.esn, o.align, o.box, o.window = spi, s.ESN, alignOf(box), *box, *w
+	binary.BigEndian.PutUint32(o.aad[:], spi)
+	o.esn, o.align, o.box, o.window = s.ESN, alignOf(box), *box, *w
 	return nil
 }
 
 // Touch is what Sealer.Touch is, for Open.
 func (o *Opener) Touch() uint64 {
-	return uint64(o.align) + uint64(o.spi) + uint64(o.window.Size()) + o.box.Touch()
+	return uint64(o.align) + uint64(o.window.Size()) + o.box.Touch()
 }
 
 // SPI is the SA's.
-func (o *Opener) SPI() uint32 { return o.spi }
+func (o *Opener) SPI() uint32 { return binary.BigEndian.Uint32(o.aad[:]) }
+
+// See is suite.Box.See.
+func (o *Opener) See(view suite.View) { o.box.See(view) }
 
 // Head is how many octets a packet has in front of its payload.
 func (o *Opener) Head() int { return HeaderLen + o.box.IVLen() }
@@ -86,7 +89,7 @@ func (o *Opener) Open(pkt []byte) (Opened, error) {
 	if body < trailerLen || body&(int(o.align)-1) != 0 { // a power of two: of a block or a word
 		return Opened{}, ErrShort
 	}
-	if binary.BigEndian.Uint32(pkt) != o.spi {
+	if binary.BigEndian.Uint32(pkt) != o.SPI() {
 		return Opened{}, ErrICV
 	}
 	// RFC 4303, Section 3.4.3: the window is asked first, so that replays cost no decryption, but MUST NOT be updated
@@ -99,7 +102,7 @@ func (o *Opener) Open(pkt []byte) (Opened, error) {
 	// be discarded.
 	var aad, mac []byte
 	if o.esn {
-		aad, mac = extendSeq(&o.aad, o.spi, seq, o.box.AEAD())
+		aad, mac = extendSeq(&o.aad, seq, o.box.AEAD())
 	}
 	if err := o.box.Open(pkt, HeaderLen, aad, mac); err != nil {
 		return Opened{}, ErrICV

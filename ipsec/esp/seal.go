@@ -20,14 +20,13 @@ import (
 // a second counter under one key would repeat a nonce.
 type Sealer struct {
 	_     [0]func() // not comparable, not copied by accident
-	spi   uint32
-	align uint8 // what payload and trailer are padded to
+	aad   [12]byte  // SPI, high half, low half: RFC 4303, Section 2.2.1; RFC 4106, Section 5
+	align uint8     // what payload and trailer are padded to
 	esn   bool
 	// seq is the number of the last packet sealed. RFC 4303, Section 2.2: it MUST be present and starts at 0.
 	seq  uint64
 	mask uint64    // what counts: its IV is the sequence number XOR this
 	box  suite.Box // by value: what a packet touches lies together
-	aad  [12]byte  // SPI, high half, low half: RFC 4303, Section 2.2.1; RFC 4106, Section 5
 	ivs  *ivs      // CBC; nil for what counts, or has none
 }
 
@@ -54,7 +53,7 @@ func (o *Sealer) Init(spi uint32, s suite.ESP, keyE, keyA secret.Key, seed io.Re
 	if spi < MinSPI {
 		return fmt.Errorf("SPI: %d, expected at least %d", spi, MinSPI)
 	}
-	if o.spi != 0 {
+	if o.SPI() != 0 {
 		return errMade
 	}
 	box, err := suite.NewBox(s.Encr, s.EncrBits, s.Integ, keyE, keyA)
@@ -72,7 +71,8 @@ func (o *Sealer) Init(spi uint32, s suite.ESP, keyE, keyA secret.Key, seed io.Re
 	if err != nil {
 		return err
 	}
-	o.spi, o.esn, o.align, o.box, o.mask, o.ivs = spi, s.ESN, alignOf(box), *box, mask, gen
+	binary.BigEndian.PutUint32(o.aad[:], spi)
+	o.esn, o.align, o.box, o.mask, o.ivs = s.ESN, alignOf(box), *box, mask, gen
 	return nil
 }
 
@@ -109,7 +109,10 @@ func newMask(seed io.Reader) (uint64, error) {
 func (o *Sealer) Touch() uint64 { return uint64(o.align) + o.box.Touch() }
 
 // SPI is the SA's.
-func (o *Sealer) SPI() uint32 { return o.spi }
+func (o *Sealer) SPI() uint32 { return binary.BigEndian.Uint32(o.aad[:]) }
+
+// See is suite.Box.See.
+func (o *Sealer) See(view suite.View) { o.box.See(view) }
 
 // Seq is the number of the last packet sealed.
 func (o *Sealer) Seq() uint64 { return o.seq }
@@ -154,7 +157,7 @@ func (o *Sealer) Seal(buf []byte, n int, next uint8) (int, error) {
 	}
 	tail[pad], tail[pad+1] = byte(pad), next
 
-	binary.BigEndian.PutUint32(msg, o.spi)
+	copy(msg, o.aad[:4])
 	binary.BigEndian.PutUint32(msg[4:], uint32(seq)) // RFC 4303, Section 2.2.1: only the low half is sent
 	o.putIV(msg[HeaderLen:head], seq)
 	aad, mac := o.extend(seq)
@@ -191,11 +194,11 @@ func (o *Sealer) extend(seq uint64) (aad, mac []byte) {
 	if !o.esn {
 		return nil, nil
 	}
-	return extendSeq(&o.aad, o.spi, seq, o.box.AEAD())
+	return extendSeq(&o.aad, seq, o.box.AEAD())
 }
 
-func extendSeq(b *[12]byte, spi uint32, seq uint64, aead bool) (aad, mac []byte) {
-	binary.BigEndian.PutUint32(b[:], spi)
+// extendSeq puts a number behind the SPI that b begins with.
+func extendSeq(b *[12]byte, seq uint64, aead bool) (aad, mac []byte) {
 	binary.BigEndian.PutUint64(b[4:], seq)
 	if aead {
 		return b[:], nil

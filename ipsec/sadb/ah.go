@@ -93,9 +93,6 @@ func (r *Receiver) Decompress(c *ipcomp.Codec, dst, src []byte) (n int, next uin
 		return n, next, err
 	}
 	r.heardNow()
-	if r.usedAt.Load() == 0 {
-		r.firstUse()
-	}
 	r.account(n)
 	return n, next, nil
 }

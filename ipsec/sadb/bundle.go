@@ -49,7 +49,7 @@ type road struct {
 func (b *bundle) policyOf(local, remote []span) *policy {
 	var q *policy
 	if b.road.host.near == nil && len(local) == 1 && len(remote) == 1 && remote[0].from == remote[0].to && remote[0].all() && local[0].v6 == remote[0].v6 {
-		b.road.host.near = b
+		b.road.host.near, b.road.host.whole = b, local[0].whole()
 		q = b.road.take(&local[0], &remote[0])
 	} else {
 		q = &policy{parts: &parts{local: local, remote: remote}}

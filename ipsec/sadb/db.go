@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/natterjack/natterjack/crypt/suite"
 	"github.com/natterjack/natterjack/ipsec/esp"
 )
 
@@ -44,6 +45,8 @@ type Config struct {
 	SPIPerDestination bool
 	// MTU is the size in octets of the largest outer IP packet before a path says less; zero: 1500.
 	MTU int
+	// View, if not nil, has what many SAs' ciphers need read ahead (Warm). Package port/ahead has one.
+	View suite.View
 }
 
 // DB is one SAD and one SPD.
@@ -51,6 +54,7 @@ type DB struct {
 	base time.Time
 	rand io.Reader // with a lock of its own
 	mtu  int
+	view suite.View   // immutable
 	seed maphash.Seed // of hashes; immutable
 
 	unlimited bounds // of single SAs without limits; immutable
@@ -122,7 +126,7 @@ func New(now time.Time, c Config) (*DB, error) {
 			c.SlotBits, minSlotBits, maxSlotBits, c.MTU, FloorV4)
 	}
 	db := &DB{
-		base: now, rand: &lockedReader{r: c.Rand}, mtu: c.MTU, maxSlots: 1 << c.SlotBits, perDst: c.SPIPerDestination,
+		base: now, rand: &lockedReader{r: c.Rand}, mtu: c.MTU, view: c.View, maxSlots: 1 << c.SlotBits, perDst: c.SPIPerDestination,
 		out: map[uint32]*Pair{}, larval: map[uint32]*larval{}, bundles: map[uint32]*bundle{}, policies: map[PolicyID]*policy{},
 		paths: index[netip.AddrPort, *path]{}, retired: map[uint32]struct{}{}, remotes: map[uint64]*Single{}, still: map[uint64]bool{},
 		entries: index[entryKey, *policy]{}, traps: map[trapKey]*trap{}, seed: maphash.MakeSeed(),
@@ -143,7 +147,7 @@ func New(now time.Time, c Config) (*DB, error) {
 // Inbound finds the pair of a packet. RFC 4303, Section 3.4.2: a packet without one is dropped by the caller.
 func (db *DB) Inbound(spi uint32) *Pair {
 	p := db.slots.Load().at(spi).Load()
-	if p == nil || p.spiIn != spi {
+	if p == nil || p.Receiver.spi != spi {
 		return nil
 	}
 	return p

@@ -91,6 +91,15 @@ func (s *span) anyPort() bool { return s.lo == 0 && s.hi == 65535 }
 // all: any protocol and any port.
 func (s *span) all() bool { return s.proto == 0 && s.anyPort() }
 
+// whole: every packet of its family.
+func (s *span) whole() bool {
+	end := IP{Lo: 1<<32 - 1}
+	if s.v6 {
+		end = IP{^uint64(0), ^uint64(0)}
+	}
+	return s.all() && s.from == IP{} && s.to == end
+}
+
 // side compares one side of a packet.
 func (s *span) side(a IP, v6 bool, proto uint8, port uint16, ports Ports) fit {
 	switch {

@@ -33,6 +33,7 @@ func (s *Single) asSender() *Sender {
 	if err != nil {
 		return nil
 	}
+	x.sealer.See(s.db.view)
 	s.sender.Store(x)
 	return x
 }
@@ -62,6 +63,7 @@ func (s *Single) asReceiver() *Receiver {
 	if err != nil {
 		return nil
 	}
+	x.opn.See(s.db.view)
 	s.receiver.Store(x)
 	return x
 }

@@ -23,7 +23,10 @@ type host struct {
 	key  hostKey
 	leaf atomic.Pointer[leaf]
 	next atomic.Pointer[host]
-	near *bundle // whose road it is in; nil: in none. Immutable while it can be found
+	// near is whose road it is in; nil: in none. whole: that road's local selector is every address of its family, with any protocol and
+	// port. Immutable while it can be found.
+	near  *bundle
+	whole bool
 }
 
 func (x *host) link() *atomic.Pointer[host] { return &x.next }

@@ -55,13 +55,14 @@ func (db *DB) pair(at int64, c *Child, b *bundle) (*Pair, error) {
 	}
 	c.Limits.SoftUse, c.Limits.HardUse = 0, 0
 	p := &Pair{
-		bundle: b, reqid: c.Reqid, spiIn: c.SPIIn, spiOut: c.SPIOut, standby: c.Standby,
+		bundle: b, reqid: c.Reqid, spiIn: c.SPIIn, spiOut: c.SPIOut,
 		whose: c.Peer, cpiIn: c.CPIIn, cpiOut: c.CPIOut,
 	}
 	if c.OrigLocal.IsValid() || c.OrigRemote.IsValid() {
-		p.orig = &origins{c.OrigLocal, c.OrigRemote}
+		p.rare().orig = origins{c.OrigLocal, c.OrigRemote}
 	}
 	p.core.db, p.core.pair, p.proto, p.mode, p.suite, p.added = db, p, c.Proto, c.Mode, c.Suite, at
+	p.standby = c.Standby
 	p.bounds, p.CopyDF, p.CopyECN, p.DSCP = boundsOf(at, c.Limits), c.CopyDF, c.CopyECN, c.DSCP
 	p.lim, p.timer = &p.bounds, &p.clock
 	p.note.who = &p.core
@@ -76,6 +77,8 @@ func (db *DB) pair(at int64, c *Child, b *bundle) (*Pair, error) {
 	if err := p.makeOpener(c); err != nil {
 		return nil, fmt.Errorf("inbound SA: %w", err)
 	}
+	p.sealer.See(db.view)
+	p.opn.See(db.view)
 	return p, nil
 }
 
@@ -92,7 +95,7 @@ func (p *Pair) choose(c *Child) error {
 	if len(local) == 1 && len(remote) == 1 {
 		p.local[0], p.remote[0] = local[0], remote[0]
 	} else {
-		p.several = &several{local, remote}
+		p.several, p.rare().local, p.rare().remote = true, local, remote
 	}
 	return nil
 }

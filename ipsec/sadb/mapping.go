@@ -38,7 +38,7 @@ func (r *Receiver) heard(a *Arrival) {
 		return // without UDP there is no mapping that could move
 	}
 	expected := ep.Remote
-	if r.single != nil {
+	if r.pair == nil {
 		expected = *r.single.source.Load()
 	}
 	if a.From == expected && (m == nil || !m.told.IsValid()) {

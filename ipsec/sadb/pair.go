@@ -40,20 +40,23 @@ type core struct {
 	// CopyDF, CopyECN and DSCP are the SA's. Immutable.
 	CopyDF, CopyECN bool
 	DSCP            DSCP
-	bounded         bool         // a single SA that carries some of what policies let it alone: Single.carries
-	usedAt          atomic.Int64 // the first packet; 0: none yet
-	db              *DB
-	pair            *Pair   // one of these two
-	single          *Single // is set
-	seqSoft         uint64
-	seqHard         uint64
-	lim             *bounds // replaced under db.mu and the locks of the halves, read under any of these; what it points to is immutable
-	home            place   // the first endpoint
+	standby         bool  // a pair's: see Child
+	several         bool  // a pair's: it has more than one selector on a side
+	bounded         bool  // a single SA that carries some of what policies let it alone: Single.carries
+	pair            *Pair // nil: single is set
+	home            place // the first endpoint
 
-	suite suite.ESP
-	added int64
-	note  notifier
-	timer *timer // under db.mu; nil: a single SA that never waited for anything
+	// From here on: what few packets touch.
+	single  *Single
+	db      *DB
+	usedAt  atomic.Int64 // the first packet; 0: none yet
+	seqSoft uint64
+	seqHard uint64
+	lim     *bounds // replaced under db.mu and the locks of the halves, read under any of these; what it points to is immutable
+	suite   suite.ESP
+	added   int64
+	note    notifier
+	timer   *timer // under db.mu; nil: a single SA that never waited for anything
 }
 
 // bounds are Limits by the clock of the DB; what is not limited is the largest number.
@@ -153,6 +156,9 @@ func (c *core) Ended() bool {
 // Endpoint is where it sends now.
 func (c *core) Endpoint() Endpoint { return c.endpoint.Load().Endpoint }
 
+// At is where it sends now: not to be changed, and it does not change.
+func (c *core) At() *Endpoint { return &c.endpoint.Load().Endpoint }
+
 // Proto is ProtoESP, ProtoAH or ProtoIPComp.
 func (c *core) Proto() uint8 { return c.proto }
 
@@ -169,37 +175,49 @@ type tally struct {
 }
 
 // Pair is a child: an inbound and an outbound SA. The data plane finds it by SPI or through a Match.
+//
+// What packets touch lies on as few lines of memory as it can: what both halves need, and the first word with it, which is read wherever
+// the pointer is made sure of; then the outbound half, then the inbound one. The halves are used by different goroutines: what one writes
+// is not on a line that the other reads.
 type Pair struct {
+	spiIn         uint32 // immutable after Install
+	cpiIn, cpiOut uint16
+	policy        *policy // what it has in the SPD; nil: nothing. Written under db.mu, before a packet finds the pair
+	core
+	bundle *bundle // immutable after Install
+	Sender
+	Receiver
+	local, remote [1]span // unless there are several
+
 	// immutable after Install
-	bundle  *bundle
-	orig    *origins // nil: neither is known
+	unusual *unusual // nil: nothing is
 	nextOut *Pair    // under db.mu: another one with the same outbound SPI
 	whose   uint64
 	reqid   uint32
 	spiOut  uint32
-	standby bool
 
-	// From here on: what packets touch, first those that are sealed. The halves are used by different goroutines: what they write
-	// is not on one cache line.
-	Sender
-	spiIn         uint32
-	cpiIn, cpiOut uint16
-	policy        *policy // what it has in the SPD; nil: nothing. Written under db.mu, before a packet finds the pair
-	core
-	bounds  bounds   // where core.lim points to
-	several *several // selectors, if a side has more than one
-	Receiver
-	local, remote [1]span // unless there are several
-	clock         timer   // where core.timer points to
+	bounds bounds // where core.lim points to
+	clock  timer  // where core.timer points to
 }
 
-// several is selectors of which a side has more than one.
-type several struct{ local, remote []span }
+// unusual is what a pair mostly does not have. Immutable after Install.
+type unusual struct {
+	local, remote []span // if there are several
+	orig          origins
+}
+
+// rare is where it goes. Before the pair can be found.
+func (p *Pair) rare() *unusual {
+	if p.unusual == nil {
+		p.unusual = &unusual{}
+	}
+	return p.unusual
+}
 
 // selectors are both sides'.
 func (p *Pair) selectors() (local, remote []span) {
-	if p.several != nil {
-		return p.several.local, p.several.remote
+	if p.several {
+		return p.unusual.local, p.unusual.remote
 	}
 	return p.local[:], p.remote[:]
 }
@@ -228,10 +246,10 @@ func (p *Pair) CPI() (in, out uint16) { return p.cpiIn, p.cpiOut }
 
 // Orig are the addresses in the peer's checksums: see Child.
 func (p *Pair) Orig() (local, remote netip.Addr) {
-	if p.orig == nil {
+	if p.unusual == nil {
 		return local, remote
 	}
-	return p.orig.local, p.orig.remote
+	return p.unusual.orig.local, p.unusual.orig.remote
 }
 
 // Peer is whose the pair is: see Child.
@@ -249,7 +267,7 @@ func (p *Pair) Host() (a netip.Addr, ok bool) {
 	return s.from.Addr(s.v6), true
 }
 
-// origins are the addresses in the peer's checksums.
+// origins are the addresses in the peer's checksums; invalid: not known.
 type origins struct{ local, remote netip.Addr }
 
 // Contains says whether a packet lies in the selectors (RFC 4301, Sections 5.1 and 5.2). hiddenPorts: it would but for

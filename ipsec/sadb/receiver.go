@@ -22,6 +22,7 @@ type Receiver struct {
 	opened atomic.Bool // something was
 	now    int64       // under mu
 	count  tally       // under mu
+	calm   calm        // under mu
 	peer   *mapping    // under mu; nil: always where it was expected
 	opn    esp.Opener  // under mu; of ESP only
 
@@ -72,8 +73,11 @@ func (r *Receiver) Open(pkt []byte, a *Arrival) (esp.Opened, error) {
 // may says whether another packet is within all limits; if it is not, the SA is at its end. Nothing authenticates IPComp: whoever
 // guesses a CPI could use up octets and packets of an SA that opens. So they are no limit there; time is, and what seals has all.
 func (r *Receiver) may() bool {
-	if r.state.Load()&(stateDead|stateInClosed) != 0 || r.single != nil && r.single.seals() {
+	if r.state.Load()&(stateDead|stateInClosed) != 0 || r.pair == nil && r.single.seals() {
 		return false
+	}
+	if r.calm.holds(r.now, r.seq(), &r.count, 0) {
+		return true
 	}
 	if r.over(r.now) || r.proto != ProtoIPComp && (r.count.packets >= r.lim.hardPackets || r.count.bytes >= r.lim.hardBytes) {
 		r.end()
@@ -85,19 +89,20 @@ func (r *Receiver) may() bool {
 // authentic notes a packet whose ICV was verified.
 func (r *Receiver) authentic(a *Arrival, newest bool) {
 	r.heardNow()
-	if r.usedAt.Load() == 0 {
-		r.firstUse()
-	}
 	if newest {
 		r.heard(a)
 	}
 }
 
-// heardNow notes when a packet came that was authentic.
+// heardNow notes when a packet came that was authentic, and the first use of the SA.
 func (r *Receiver) heardNow() {
 	r.count.last = r.now
-	if !r.opened.Load() {
-		r.opened.Store(true)
+	if r.opened.Load() {
+		return
+	}
+	r.opened.Store(true)
+	if r.usedAt.Load() == 0 {
+		r.firstUse()
 	}
 }
 
@@ -137,11 +142,16 @@ func (r *Receiver) seq() uint64 {
 
 // EndOpen gives the half back and tells of a soft limit.
 func (r *Receiver) EndOpen() {
-	count := &r.count
+	if r.calm.holds(r.now, r.seq(), &r.count, 0) {
+		r.mu.Unlock()
+		return
+	}
+	count, next := &r.count, r.core.calm()
 	if r.proto == ProtoIPComp { // see may
-		count = &tally{}
+		count, next = &tally{}, next.uncounted()
 	}
 	soft := r.seq() >= r.seqSoft || r.soft(count, r.now)
+	r.calm = next
 	r.mu.Unlock()
 	if soft {
 		r.tellSoft()

@@ -14,14 +14,15 @@ import (
 
 // Sender is the outbound half of a pair, or a single SA that seals. It must not be copied.
 type Sender struct {
-	ah *ah.Sealer // under mu; nil: another protocol
-
-	// From here on: what a packet of ESP touches.
+	// What a packet of ESP touches comes first, beginning with the first word: a compiler that makes sure of a pointer reads that.
 	*core
 	mu     sync.Mutex
 	now    int64      // under mu
 	count  tally      // under mu
+	calm   calm       // under mu
 	sealer esp.Sealer // under mu; of ESP only
+
+	ah *ah.Sealer // under mu; nil: another protocol
 }
 
 // SPI is the one in its packets.
@@ -66,6 +67,9 @@ func (s *Sender) may(n int, dummy bool) bool {
 	if s.state.Load()&(stateDead|stateOutClosed) != 0 {
 		return false
 	}
+	if s.calm.holds(s.now, s.seq(), &s.count, n) {
+		return true
+	}
 	if s.over(s.now) || s.seq() >= s.seqHard || !dummy && (s.count.packets >= s.lim.hardPackets || s.count.bytes+uint64(n) > s.lim.hardBytes) {
 		s.end()
 		return false
@@ -76,7 +80,7 @@ func (s *Sender) may(n int, dummy bool) bool {
 // account counts a packet that was sealed.
 func (s *Sender) account(n int, dummy bool) {
 	s.count.last = s.now
-	if s.single != nil && s.usedAt.Load() == 0 {
+	if s.pair == nil && s.usedAt.Load() == 0 {
 		s.usedAt.Store(s.now)
 		s.db.post(&s.note, noteFirst)
 	}
@@ -108,7 +112,12 @@ func (s *Sender) seq() uint64 {
 
 // EndSeal gives the half back and tells of a soft limit.
 func (s *Sender) EndSeal() {
+	if s.calm.holds(s.now, s.seq(), &s.count, 0) {
+		s.mu.Unlock()
+		return
+	}
 	soft := s.seq() >= s.seqSoft || s.soft(&s.count, s.now)
+	s.calm = s.core.calm()
 	s.mu.Unlock()
 	if soft {
 		s.tellSoft()

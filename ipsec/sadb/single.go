@@ -261,6 +261,12 @@ func (s *Single) limit(l Limits) {
 	s.lim = s.db.boundsOf(s.added, l)
 	s.sequenced()
 	s.softTold.Store(false)
+	if x := s.sender.Load(); x != nil {
+		x.calm = calm{}
+	}
+	if x := s.receiver.Load(); x != nil {
+		x.calm = calm{}
+	}
 }
 
 // lockHalves takes the locks of the halves that there are, and returns what gives them back. Under s.half.

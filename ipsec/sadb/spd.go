@@ -287,7 +287,7 @@ func (r *root) road(f *Flow) *bundle {
 	if x == nil || x.near == nil {
 		return nil
 	}
-	if d := &x.near.road; x.leaf.Load() != &d.leaf || d.rule.local.local(f) != inside {
+	if d := &x.near.road; x.leaf.Load() != &d.leaf || !x.whole && d.rule.local.local(f) != inside {
 		return nil
 	}
 	return x.near

@@ -32,9 +32,9 @@ type Selector struct {
 
 // Endpoint is where a child's ESP packets go and come from, as this host sees it.
 type Endpoint struct {
-	Local, Remote netip.AddrPort
 	// Encap is how ESP travels between the two. Raw: as an IP protocol of its own, and the ports mean nothing.
-	Encap natt.Mode
+	Encap         natt.Mode
+	Local, Remote netip.AddrPort
 }
 
 // UDP reports whether packets travel in UDP.

@@ -32,6 +32,9 @@ type Warm struct {
 }
 
 // Sealing is for packets to at most MaxWarm addresses that are going to be sealed.
+//
+// Each pass here and in Opening reads what the one before it has brought, and asks nothing of it that may well be otherwise: a processor
+// that has guessed wrong by a word of memory begins again when that word has come, and so would do one packet after the other.
 func (w *Warm) Sealing(db *DB, list []Remote) {
 	list = list[:min(len(list), MaxWarm)]
 	root := db.spd.Load()
@@ -45,6 +48,7 @@ func (w *Warm) Sealing(db *DB, list []Remote) {
 	for i := range list {
 		w.hosts[i] = h.bucket(&hostKey{addr: list[i].Addr, v6: list[i].V6, class: classChild}).Load()
 	}
+	sum := touchHosts(w.hosts[:len(list)])
 	n := 0
 	for i := range list {
 		x := w.hosts[i]
@@ -54,19 +58,30 @@ func (w *Warm) Sealing(db *DB, list []Remote) {
 		if x == nil || x.near == nil {
 			continue
 		}
-		w.sum += x.near.road.rule.local.to.Lo // the line behind the host's, where it is another
+		if !x.whole {
+			sum += x.near.road.rule.local.to.Lo
+		}
 		if w.pairs[n] = x.near.sending.Load(); w.pairs[n] != nil {
 			n++
 		}
 	}
-	sum := uint64(0)
 	for _, p := range w.pairs[:n] {
-		sum += p.Sender.touch() + p.core.touch()
+		sum += p.core.touch() + p.Sender.touch()
 	}
 	for _, p := range w.pairs[:n] {
 		sum += p.sealer.Touch()
 	}
 	w.sum += sum
+}
+
+// touchHosts reads the hosts that there are.
+func touchHosts(list []*host) (sum uint64) {
+	for _, x := range list {
+		if x != nil {
+			sum += x.key.addr.Lo
+		}
+	}
+	return sum
 }
 
 // Opening is for ESP packets with at most MaxWarm SPIs that are going to be opened.
@@ -84,10 +99,7 @@ func (w *Warm) Opening(db *DB, spis []uint32) {
 	}
 	sum := uint64(0)
 	for _, p := range w.pairs[:n] {
-		if p.several != nil {
-			sum++
-		}
-		sum += p.Receiver.touch() + p.core.touch() + p.local[0].to.Lo + p.remote[0].to.Lo
+		sum += p.core.touch() + p.Receiver.touch() + p.local[0].to.Lo + p.remote[0].to.Lo
 	}
 	for _, p := range w.pairs[:n] {
 		sum += p.opn.Touch()
@@ -98,7 +110,7 @@ func (w *Warm) Opening(db *DB, spis []uint32) {
 // The methods that follow read one word of each line of memory that a packet needs, of what is atomic or does not change.
 
 func (c *core) touch() uint64 {
-	return uint64(c.state.Load()) + c.seqHard + uint64(c.lim.hardAt) + uint64(c.lim.hardPackets) + uint64(c.home.Local.Port()) + uint64(c.home.Encap)
+	return uint64(c.state.Load()) + uint64(c.home.Local.Port()) + uint64(c.home.Encap)
 }
 
 func (s *Sender) touch() uint64 {

@@ -23,6 +23,7 @@ func (w *warmSingles) sealing(r *root, list []Remote) (sum uint64) {
 	for i := range list {
 		w.hosts[i] = r.hosts.bucket(&hostKey{addr: list[i].Addr, v6: list[i].V6, class: classEntry}).Load()
 	}
+	sum = touchHosts(w.hosts[:len(list)])
 	n := 0
 	for i := range list {
 		x := w.hosts[i]
@@ -37,7 +38,8 @@ func (w *warmSingles) sealing(r *root, list []Remote) (sum uint64) {
 			n++
 		}
 	}
-	n, sum = w.towards(w.rules[:n])
+	n, more := w.towards(w.rules[:n])
+	sum += more
 	for i, st := range w.sets[:n] {
 		w.sas[i] = st.best[Tunnel-Transport].Load()
 		sum += st.key.dst.Lo
@@ -102,6 +104,11 @@ func (w *warmSingles) opening(db *DB, spis []uint32) (sum uint64) {
 	t := &db.sad
 	for i, spi := range spis {
 		w.sas[i] = t.chain(t.hashOf(saKey{spi, ProtoESP})).Load()
+	}
+	for _, s := range w.sas[:len(spis)] {
+		if s != nil {
+			sum += uint64(s.spi)
+		}
 	}
 	n := 0
 	for i, spi := range spis {
