@@ -10,13 +10,11 @@ package kernelpeer
 
 import (
 	"fmt"
-	"net/netip"
 	"strconv"
 	"testing"
 	"time"
 
 	"github.com/natterjack/natterjack/lab/netlab"
-	"github.com/natterjack/natterjack/lab/qemu/agent"
 )
 
 const (
@@ -257,8 +255,9 @@ func (c layersCase) theirs(t *testing.T, m *manual, out, second bool, client, gu
 func (c layersCase) run(t *testing.T, m *manual) {
 	m.translate(t, false)
 	m.flush(t)
-	m.at(t, true, "xfrm", "policy", "flush")
-	m.at(t, true, "xfrm", "state", "flush")
+	if c.second() {
+		m.flushSecond(t)
+	}
 	for _, out := range []bool{true, false} {
 		c.add(t, m, out)
 		c.policies(t, m, out)
@@ -292,27 +291,37 @@ func (c layersCase) alone() bool { return len(c.layers) == 1 && c.layers[0].prot
 // tunnel alone.
 func (c layersCase) pings(t *testing.T, m *manual) {
 	t.Helper()
-	for _, size := range []int{1, 56, 700, 1200} {
-		m.pingBoth(t, c.second(), c.client, c.guest, size)
+	sizes := []int{1, 56, 700, 1200}
+	if c.layers[0].tunnel && (!c.second() || c.apart) {
+		sizes = append(sizes, longPing)
+		// The first may be lost to finding the path's MTU.
+		_ = m.Clients[0].Ping(lostLimit, "-s", strconv.Itoa(longPing), "-I", c.client, c.guest)
 	}
-	if !c.layers[0].tunnel || c.second() && !c.apart {
-		return
-	}
-	// The first may be lost to finding the path's MTU.
-	_ = m.Clients[0].Ping(lostLimit, "-s", strconv.Itoa(longPing), "-I", c.client, c.guest)
-	m.pingBoth(t, c.second(), c.client, c.guest, longPing)
+	m.pingBoth(t, c.second(), side{innerClient: c.client, innerGuest: c.guest}, side{innerClient: c.client, innerGuest: c.guest}, sizes...)
 }
 
-// pingBoth pings once each way.
-func (m *manual) pingBoth(t *testing.T, second bool, client, guest string, size int) {
+// pingBoth pings once each way with each size, from each end to the other as it sees it.
+func (m *manual) pingBoth(t *testing.T, second bool, ours, theirs side, sizes ...int) {
 	t.Helper()
-	n := strconv.Itoa(size)
-	if err := m.Clients[0].Ping(3*time.Second, "-s", n, "-p", "41", "-I", client, guest); err != nil {
-		m.explained(t, fmt.Errorf("%d octets from the client: %w\n%s", size, err, m.secondState()))
+	list := ""
+	for _, size := range sizes {
+		n := strconv.Itoa(size)
+		if err := m.Clients[0].Ping(3*time.Second, "-s", n, "-p", "41", "-I", ours.innerClient, ours.innerGuest); err != nil {
+			m.explained(t, fmt.Errorf("from the client: %w\n%s", err, m.secondState()))
+		}
+		list += " " + n
 	}
-	if _, err := m.guest.TryRun(in(second, "ping", "-c", "1", "-W", "3", "-s", n, "-I", guest, client)...); err != nil {
-		m.explained(t, fmt.Errorf("%d octets from the guest: %w\n%s", size, err, m.secondState()))
+	all := "for n in" + list + "; do ping -c 1 -W 3 -s $n -I " + theirs.innerGuest + " " + theirs.innerClient + " || exit 1; done"
+	if _, err := m.guest.TryRun(in(second, "sh", "-c", all)...); err != nil {
+		m.explained(t, fmt.Errorf("from the guest: %w\n%s", err, m.secondState()))
 	}
+}
+
+// flushSecond leaves the second gateway without SAs and policies.
+func (m *manual) flushSecond(t *testing.T) {
+	t.Helper()
+	m.at(t, true, "xfrm", "policy", "flush")
+	m.at(t, true, "xfrm", "state", "flush")
 }
 
 // secondState is what the second gateway says of itself.
@@ -321,76 +330,4 @@ func (m *manual) secondState() string {
 	policy, _ := m.guest.TryRun(in(true, "ip", "xfrm", "policy")...)
 	errors, _ := m.guest.TryRun(in(true, "grep", "-v", "[^0-9]0$", "/proc/net/xfrm_stat")...)
 	return state + policy + errors
-}
-
-// deaf reports whether the kernel does not open what this is: AH right behind the header that ESP in transport mode was behind. It verifies AH
-// with a header that still says ESP; what it seals is right.
-func (c layersCase) deaf() bool {
-	for i, l := range c.layers[:len(c.layers)-1] {
-		if next := c.layers[i+1]; l.proto == "ah" && next.proto == "esp" && !next.tunnel {
-			return true
-		}
-	}
-	return false
-}
-
-// oneWay has the guest send what it does not open itself, and shows that it does not: neither ours nor its own.
-func (c layersCase) oneWay(t *testing.T, m *manual) {
-	t.Helper()
-	const port = 7000
-	to := netip.AddrPortFrom(netip.MustParseAddr(c.client), port)
-	counter := m.Clients[0].CountUDP(to.String())
-	sizes := []int{1, 56, 700, 1200}
-	for _, size := range sizes {
-		m.guest.Call("Emit", agent.Packet{From: netip.AddrPortFrom(netip.MustParseAddr(c.guest), port), To: to, Octets: size}, &struct{}{})
-	}
-	m.Eventually(upLimit, "both ends count the same", func() (bool, string) {
-		ours, theirs := m.ourCounts(t), m.kernelCounts(t, false)
-		for i := range c.layers {
-			if n := ours[c.spi(i, false)]; n != theirs[c.spi(i, false)] || n.packets != len(sizes) {
-				return false, fmt.Sprint(ours, theirs)
-			}
-		}
-		return true, ""
-	})
-	if packets, _, from := counter.Stop(); packets != int64(len(sizes)) || from != netip.AddrPortFrom(netip.MustParseAddr(c.guest), port).String() {
-		t.Errorf("%d datagrams from %s, expected %d", packets, from, len(sizes))
-	}
-	before := m.counters(t)["XfrmInStateProtoError"]
-	if m.Clients[0].Ping(lostLimit, "-I", c.client, c.guest) == nil {
-		t.Error("the kernel opens AH in ESP in transport mode: test it both ways")
-	}
-	if now := m.counters(t)["XfrmInStateProtoError"]; now != before+1 {
-		t.Errorf("the kernel refused %d packets, expected one", now-before)
-	}
-}
-
-// deafToItself: two kernels with AH in ESP in transport mode between them, the guest and its second gateway, do not hear each other.
-func deafToItself(t *testing.T, m *manual) {
-	m.flush(t)
-	m.at(t, true, "xfrm", "policy", "flush")
-	m.at(t, true, "xfrm", "state", "flush")
-	const first, second = "10.23.0.1", second4
-	c := layersCase{layers: []layer{over(ahSHA1(), second, first), over(cbc(), second, first)}}
-	for i, l := range c.layers {
-		spi, reqid := strconv.Itoa(c.spi(i, false)), strconv.Itoa(layersReqid+i)
-		words := append([]string{"xfrm", "state", "add", "src", first, "dst", second, "proto", l.proto, "spi", spi, "mode", "transport", "reqid", reqid},
-			l.words(key(i, l.encr), key(i, l.auth))...)
-		m.at(t, false, words...)
-		m.at(t, true, words...)
-	}
-	c.theirs(t, m, false, false, second, first, 0, len(c.layers), "out")
-	before := m.refused(t)
-	from := netip.MustParseAddrPort(first + ":7000")
-	m.guest.Call("Emit", agent.Packet{From: from, To: netip.MustParseAddrPort(second + ":7000"), Octets: 100}, &struct{}{})
-	m.Eventually(upLimit, "the kernel refuses its own", func() (bool, string) {
-		now := m.refused(t)
-		return now == before+1, fmt.Sprint(before, now, m.secondState())
-	})
-}
-
-// refused is how many packets the second gateway's SAs did not open.
-func (m *manual) refused(t *testing.T) int {
-	t.Helper()
-	return statistics(m.guest.Exec(in(true, "cat", "/proc/net/xfrm_stat")...))["XfrmInStateProtoError"]
 }
