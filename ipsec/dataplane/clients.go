@@ -46,6 +46,8 @@ const (
 	// tickPause is between two ticks, and tickStep how many clients and entries of a shard are let go in one: nobody waits long for its lock.
 	tickPause = int64(10 * time.Second)
 	tickStep  = 2048
+	// askStep is how many clients of a shard, and peers without UDP, are asked for in one tick: each costs a look at all single SAs between two addresses.
+	askStep = 128
 )
 
 // owner is a client: the reqid of its pairs, which a rekey keeps, or the tag of its single SAs, which one gets from the other when
@@ -69,9 +71,10 @@ type client struct {
 	flows     []*natFlow                    // under the shard's mutex
 	fullUntil int64                         // under the shard's mutex: none of its flows lapses before
 	goneAt    atomic.Int64                  // when it was found that none is left; 0: it was not
+	heir      atomic.Pointer[sadb.Single]   // what was found to seal to it after the end of rcv; nil: nobody has looked
 }
 
-// ended: no SA of the client is left.
+// ended: no SA of the client is left; of single SAs, that by which it was heard last.
 func (c *client) ended() bool {
 	if p := c.pair.Load(); p != nil {
 		s := p.Sending()
@@ -79,6 +82,17 @@ func (c *client) ended() bool {
 	}
 	r := c.rcv.Load()
 	return r == nil || r.Ended()
+}
+
+// lives reports whether a client has an SA, as far as is known: what its key daemon has put, in silence, in the place of the one that a client of
+// single SAs was heard by last, is asked for now and then (clientShard.ask). Who has had none for endpointRest lives no more: what seals to its
+// endpoint then may be for anybody (see tag).
+func (c *client) lives(now int64) bool {
+	if !c.ended() {
+		return true
+	}
+	gone := c.goneAt.Load()
+	return c.pair.Load() == nil && (gone == 0 || now-gone < endpointRest)
 }
 
 // endedFor is how long ago it was found that no SA of the client is left; now is when, if it is found only now.
@@ -124,13 +138,13 @@ type clients struct {
 	shards [clientShards]clientShard
 }
 
-func (t *clients) init(db *sadb.DB) {
+func (t *clients) init() {
 	for i := range t.shards {
 		sh := &t.shards[i]
 		sh.in, sh.out = map[inbound]*natFlow{}, map[slot]*natFlow{}
 		sh.clients, sh.accounts = map[netip.Addr]map[owner]*client{}, map[payer]*account{}
 		sh.tags, sh.seed = &t.tags, maphash.MakeSeed()
-		sh.raws, sh.db = map[rawAt]*rawPeer{}, db
+		sh.raws = map[rawAt]*rawPeer{}
 	}
 }
 
@@ -148,6 +162,7 @@ func (e *Engine) Tick(now time.Time) {
 		return
 	}
 	for i := range t.shards {
+		t.shards[i].ask(e.db, at)
 		t.shards[i].tick(at)
 	}
 }

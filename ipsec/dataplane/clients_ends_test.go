@@ -54,9 +54,10 @@ func TestTagOfTheGone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	k := slotAt(at, first)
-	if sh := gw.e.nats.shard(k.remote); sh.gone(gw.db.Clock(now), sh.out[k].client) {
-		t.Fatal("it is gone too early")
+	now = now.Add(time.Duration(tickPause))
+	gw.e.Tick(now)
+	if got := port(single(t, now, gw, 0x1010, 31000)); got == first || got == 0 {
+		t.Errorf("another has port %d", got)
 	}
 	now = now.Add(time.Duration(endpointRest))
 	if got := port(single(t, now, gw, 0x1002, 30000)); got == first || got == 0 {

@@ -103,7 +103,7 @@ func (h *home) lives(db *sadb.DB, at netip.Addr) bool {
 		s := h.pair.Sending()
 		return s != nil && !s.Ended()
 	}
-	return db.SealsTo(h.proto, h.local, at, netip.AddrPort{})
+	return db.SealsTo(h.proto, h.local, at, netip.AddrPort{}) != nil
 }
 
 // same reports whether two are one; a rekey keeps the reqid of pairs.
@@ -119,7 +119,7 @@ type rawPeer struct {
 	pages     map[slot]*rawPage // by pageOf
 	homes     []home
 	fullUntil int64        // until then it may have any port
-	goneAt    atomic.Int64 // when it was found that there is no SA to it; 0: it was not
+	goneAt    atomic.Int64 // when it was found that no SA seals to it (clientShard.ask); 0: it was not
 }
 
 // rawMemo is the page that one goroutine met last.
@@ -141,7 +141,7 @@ func (k *slot) addrOf() netip.Addr { return k.remote.Addr(k.v6) }
 func (t *clients) raw(now int64, k slot, who owner, h home, m *rawMemo) bool {
 	page := k.pageOf()
 	sh := t.shard(k.remote)
-	found, pass, done := sh.meet(now, k, who, &h)
+	found, pass, done := sh.meet(now, k, who, h == home{})
 	if found != nil {
 		m.at, m.page = page, found
 	}
@@ -152,7 +152,7 @@ func (t *clients) raw(now int64, k slot, who owner, h home, m *rawMemo) bool {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if f := sh.out[k]; f != nil && f.rests(now) {
-		return !sh.bars(now, f, who)
+		return !f.bars(now, who)
 	}
 	m.at, m.page = page, sh.note(now, k, page, h)
 	return true
@@ -162,26 +162,25 @@ func (t *clients) raw(now int64, k slot, who owner, h home, m *rawMemo) bool {
 func (f *natFlow) rests(now int64) bool { return f.client != nil || now-f.endedAt < flowRest }
 
 // meet looks whose a flow of a peer without UDP is. done: there is nothing to note. found is the page that has it.
-func (sh *clientShard) meet(now int64, k slot, who owner, h *home) (found *rawPage, pass, done bool) {
+func (sh *clientShard) meet(now int64, k slot, who owner, nobody bool) (found *rawPage, pass, done bool) {
 	sh.mu.RLock()
 	defer sh.mu.RUnlock()
 	if f := sh.out[k]; f != nil && f.rests(now) {
-		return nil, !sh.bars(now, f, who), true
+		return nil, !f.bars(now, who), true
 	}
 	if r := sh.raws[rawAt{k.remote, k.v6}]; r != nil {
 		p := r.pages[k.pageOf()]
 		if p != nil && p.fresh(now, k.port) {
 			return p, true, true
 		}
-		return nil, true, *h == (home{}) || p == nil && now+rawIdle < r.fullUntil
+		return nil, true, nobody || p == nil && now+rawIdle < r.fullUntil
 	}
-	// Where nothing is sent to a peer, nothing of its can go to somebody else.
-	return nil, true, *h == (home{}) || !h.lives(sh.db, k.addrOf())
+	return nil, true, nobody
 }
 
 // bars reports whether a flow keeps its port from others than a client itself.
-func (sh *clientShard) bars(now int64, f *natFlow, who owner) bool {
-	return f.client != nil && f.client.owner != who && sh.lives(now, f.client)
+func (f *natFlow) bars(now int64, who owner) bool {
+	return f.client != nil && f.client.owner != who && f.client.lives(now)
 }
 
 // note marks a port; nil: the peer has too many.
@@ -193,6 +192,7 @@ func (sh *clientShard) note(now int64, k, page slot, h home) *rawPage {
 		sh.raws[at] = r
 	}
 	r.reachedBy(h)
+	r.goneAt.Store(0)
 	p := r.pages[page]
 	if p == nil && len(r.pages) >= maxRawPages {
 		r.fullUntil = now + 2*rawIdle
@@ -221,18 +221,6 @@ func (r *rawPeer) reachedBy(h home) {
 	r.homes = append(r.homes, h)
 }
 
-// rawLives reports whether anything is sent to a peer; if not, it notes since when.
-func (sh *clientShard) rawLives(now int64, at netip.Addr, r *rawPeer) bool {
-	for i := range r.homes {
-		if r.homes[i].lives(sh.db, at) {
-			r.goneAt.Store(0)
-			return true
-		}
-	}
-	r.goneAt.CompareAndSwap(0, now)
-	return false
-}
-
 // rawFor is the peer without UDP that has had a port; nil: there is none.
 func (sh *clientShard) rawFor(now int64, k slot) *rawPeer {
 	r := sh.raws[rawAt{k.remote, k.v6}]
@@ -248,7 +236,13 @@ func (sh *clientShard) rawFor(now int64, k slot) *rawPeer {
 // isRaw reports whether a port is that of a peer without UDP, or was a while ago.
 func (sh *clientShard) isRaw(now int64, k slot) bool {
 	r := sh.rawFor(now, k)
-	return r != nil && (sh.rawLives(now, k.addrOf(), r) || now-r.goneAt.Load() < flowRest)
+	return r != nil && !r.gone(now)
+}
+
+// gone reports whether a peer has had no SA for so long that its ports have rested.
+func (r *rawPeer) gone(now int64) bool {
+	at := r.goneAt.Load()
+	return at != 0 && now-at >= flowRest
 }
 
 // yield has a port be no more that of a peer without UDP, which isRaw denies: somebody else gets it.
@@ -270,7 +264,7 @@ func (t *clients) isRaw(now int64, k slot) bool {
 	sh.mu.RLock()
 	defer sh.mu.RUnlock()
 	r := sh.rawFor(now, k)
-	return r != nil && sh.rawLives(now, k.addrOf(), r)
+	return r != nil && r.goneAt.Load() == 0
 }
 
 // forgetRaw lets go of peers that have had no SA for a while, and of ports that nobody has used for long; it looks at most at n pages.
@@ -280,7 +274,7 @@ func (sh *clientShard) forgetRaw(now int64, n int) {
 			return
 		}
 		n -= 1 + len(r.pages)
-		gone := !sh.rawLives(now, at.addr.Addr(at.v6), r) && now-r.goneAt.Load() >= flowRest
+		gone := r.gone(now)
 		r.homes = slices.DeleteFunc(r.homes, func(h home) bool { return h.pair != nil && h.pair.Sending() == nil }) // nor do its keys stay
 		for k, p := range r.pages {
 			if gone || now-p.turned.Load() >= 2*rawIdle {

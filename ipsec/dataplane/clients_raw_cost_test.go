@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/natterjack/natterjack/ipsec/sadb"
 )
 
 // TestRawPages: a port is the peer's for rawIdle after its last packet at least, and for three times that at most, whatever is noted beside it;
@@ -81,4 +83,34 @@ func BenchmarkRaw(b *testing.B) {
 		run()
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*64), "ns/flow")
+}
+
+// TestAskIsBounded: however many clients were replaced in silence, a tick asks for a bounded number of them, and in the end for all, each once.
+func TestAskIsBounded(t *testing.T) {
+	r := newRouter(t)
+	const people = 2*askStep + 10
+	for i := range uint32(people) {
+		r.arrives(r.keyed(0x3000+2*i, 30000+uint16(i)), 2000+uint16(i))
+		if _, err := r.gw.db.DeleteSA(r.now, sadb.SAID{Proto: sadb.ProtoESP, SPI: 0x3000 + 2*i, Dst: natted.gateway.Addr()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sh := r.gw.e.nats.shard(slotAt(natted.outside.Addr(), 1).remote)
+	for _, want := range []int{askStep, 2 * askStep, people, people} {
+		r.wait(tickPause)
+		asked := 0
+		for _, c := range sh.clients[natted.outside.Addr()] {
+			if c.heir.Load() != nil {
+				asked++
+			}
+		}
+		if asked != want {
+			t.Errorf("%d are asked for, expected %d", asked, want)
+		}
+	}
+	r.wait(endpointRest)
+	r.wait(flowRest)
+	if n := len(sh.clients[natted.outside.Addr()]); n != people {
+		t.Errorf("%d clients, expected %d: all live", n, people)
+	}
 }

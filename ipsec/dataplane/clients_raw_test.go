@@ -80,7 +80,7 @@ func TestRawPeerAmongClients(t *testing.T) {
 	complains := func() bool {
 		return comes(complaint(outside, gateway, unreachable, 3, 0, packet(gateway, outside, protoUDP, udpOf(1701, 1701, 8))))
 	}
-	if !says(1701) || !complains() {
+	if !says(1702) || !complains() {
 		t.Fatalf("alone it is not heard: %v", h.gw.e.Counters())
 	}
 	v := h.move()

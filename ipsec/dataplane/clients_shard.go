@@ -42,7 +42,6 @@ type clientShard struct {
 	draws    uint64
 	tags     *atomic.Uint64
 	raws     map[rawAt]*rawPeer // see clients_raw.go
-	db       *sadb.DB           // locks of its sets may be taken with mu held, db.mu not: that is taken around halves' locks, and those around mu
 }
 
 // add makes the entry of a flow, with the port inside if nobody has it.
@@ -145,7 +144,7 @@ func (sh *clientShard) tag(now int64, at netip.Addr, w who) owner {
 	here := w.rcv.Source().Remote
 	tag := w.rcv.Single().Tag()
 	for who, c := range sh.clients[at] {
-		if r := c.rcv.Load(); r != nil && r.Source().Remote == here && sameOrig(r, w.rcv) && !sh.gone(now, c) {
+		if r := c.rcv.Load(); r != nil && r.Source().Remote == here && sameOrig(r, w.rcv) && c.lives(now) {
 			tag.Store(who.tag)
 			return who
 		}
@@ -169,7 +168,7 @@ func (sh *clientShard) sweep(now int64) {
 			if n++; n > sweepStep {
 				return
 			}
-			if sh.gone(now, c) {
+			if !c.lives(now) {
 				sh.bury(now, c)
 			}
 		}
@@ -189,7 +188,7 @@ func (sh *clientShard) tick(now int64) {
 				return
 			}
 			left--
-			if sh.gone(now, c) && c.endedFor(now) >= endpointRest { // another of its reqid may be on its way until then
+			if !c.lives(now) && c.endedFor(now) >= endpointRest { // another of its reqid may be on its way until then
 				left -= len(c.flows)
 				sh.bury(now, c)
 			}
@@ -197,33 +196,10 @@ func (sh *clientShard) tick(now int64) {
 	}
 }
 
-// lives reports whether a client has an SA. What its key daemon has put, in silence, in the place of the one that a client of single SAs was
-// heard by last, is known by an SA that seals to its endpoint. Who has had none for endpointRest lives no more: what seals to its endpoint
-// then may be for anybody (see tag).
-func (sh *clientShard) lives(now int64, c *client) bool {
-	if !c.ended() {
-		return true
-	}
-	if c.pair.Load() != nil || c.goneAt.Load() != 0 && c.endedFor(now) >= endpointRest {
-		return false
-	}
-	r := c.rcv.Load()
-	if ep := r.Source(); !sh.db.SealsTo(r.Proto(), ep.Local.Addr(), c.at, ep.Remote) {
-		return false
-	}
-	c.goneAt.Store(0)
-	return true
-}
-
-// gone is that it does not live, for single SAs a while after.
-func (sh *clientShard) gone(now int64, c *client) bool {
-	return !sh.lives(now, c) && (c.pair.Load() != nil || c.endedFor(now) >= endpointRest)
-}
-
 // taken reports whether a port is somebody's, or was a while ago.
 func (sh *clientShard) taken(now int64, k slot) bool {
 	f := sh.out[k]
-	if f != nil && f.client != nil && sh.gone(now, f.client) {
+	if f != nil && f.client != nil && !f.client.lives(now) {
 		sh.bury(now, f.client)
 		f = sh.out[k]
 	}

@@ -79,7 +79,7 @@ type Engine struct {
 // New makes an Engine on db.
 func New(db *sadb.DB, c Config) *Engine {
 	e := &Engine{db: db, clamp: !c.NoMSSClamp, codec: ipcomp.NewCodec(maxCompressors)}
-	e.nats.init(db)
+	e.nats.init()
 	return e
 }
 

@@ -14,7 +14,7 @@ func (t *clients) strangers(now int64, k slot, who owner) bool {
 	sh.mu.RLock()
 	defer sh.mu.RUnlock()
 	for other, c := range sh.clients[k.addrOf()] {
-		if other != who && sh.lives(now, c) {
+		if other != who && c.lives(now) {
 			return true
 		}
 	}
@@ -32,7 +32,8 @@ func (in *Inbound) lone(p []byte) bool {
 		return !in.e.nats.strangers(in.now, k, w.owner())
 	}
 	h := home{pair: w.pair}
-	if c := &in.chain; h.pair == nil && c.authentic() {
+	// Who may write any address as its own could have ports noted of very many.
+	if c := &in.chain; h.pair == nil && c.authentic() && !c.layers[0].SA.Source().Remote.Addr().IsUnspecified() {
 		h.proto, h.local = c.layers[0].SA.Proto(), in.fix.dst
 	}
 	return in.e.nats.raw(in.now, k, w.owner(), h, &in.memo)

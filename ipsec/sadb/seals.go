@@ -7,12 +7,15 @@ package sadb
 
 import "net/netip"
 
-// SealsTo reports whether a single SA of a protocol seals from an address to another, by the names that its owner knows, in transport mode:
-// one in UDP to peer, or one without UDP where peer is not valid.
-func (db *DB) SealsTo(proto uint8, local, remote netip.Addr, peer netip.AddrPort) bool {
+// SealsTo is a single SA of a protocol that seals from an address to another, by the names that its owner knows, in transport mode: one in UDP to
+// peer, or one without UDP where peer is not valid; nil: there is none. It looks through all between the two addresses.
+func (db *DB) SealsTo(proto uint8, local, remote netip.Addr, peer netip.AddrPort) *Single {
 	if db.singles.Load() == 0 {
-		return false
+		return nil
 	}
 	st := db.findSet(keyOf(proto, local, remote, 0))
-	return st != nil && st.pickFit(Transport, whose{peer: peer, raw: !peer.IsValid()}) != nil
+	if st == nil {
+		return nil
+	}
+	return st.pickFit(Transport, whose{peer: peer, raw: !peer.IsValid()})
 }
