@@ -56,6 +56,20 @@ func twoHomes(v6 bool, client, gateway func(*netlab.Config)) scenario {
 		top: netlab.Topology{NAT: netlab.Masquerade, Homes: true, Clients: 2, IPv6: v6}}
 }
 
+// listening waits until the server has its port, 0x6a5: python takes its time on a busy machine.
+func listening(t *testing.T, tn *tunnel) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		out, err := tn.Gateway.Try("grep", "-ih", ":06a5 ", "/proc/net/udp", "/proc/net/udp6")
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the server does not listen: %v: %s", err, out)
+		}
+	}
+}
+
 // TestTwoL2TPClients is RFC 3948, Section 5.2: two clients in homes of their own have the same private address and the same
 // port, and their carrier gives both one public address. An unmodified server on an ordinary socket of the gateway's host sees
 // two peers and answers each of them.
@@ -68,7 +82,7 @@ func TestTwoL2TPClients(t *testing.T) {
 			}
 			capture := tn.Router.Capture("wan")
 			tn.Gateway.Start("echo", nil, "python3", "-c", echoServer, tn.Gateway.Addr.String())
-			time.Sleep(time.Second)
+			listening(t, tn)
 			ask := func() string {
 				t.Helper()
 				peers := map[string]bool{}
@@ -113,7 +127,7 @@ func TestL2TPClientsMove(t *testing.T) {
 			t.Parallel()
 			tn := twoHomes(v6, l2tp("dynamic[udp/1701]", "dynamic[udp/1701]"), l2tp("dynamic[udp/1701]", "dynamic[udp]")).up(t)
 			tn.Gateway.Start("echo", nil, "python3", "-c", echoServer, tn.Gateway.Addr.String())
-			time.Sleep(time.Second)
+			listening(t, tn)
 			ask := func(i int) (string, error) {
 				out, err := tn.clients[i].Try("python3", "-c", echoClient, tn.Gateway.Public.String(), fmt.Sprintf("client %d", i))
 				return strings.TrimSpace(out), err
