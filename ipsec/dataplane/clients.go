@@ -25,7 +25,7 @@ const (
 	// maxShardFlows of all clients whose NATs share a shard, ended ones that are kept included.
 	maxShardFlows = 1 << 16
 	// maxPeerFlows of one identity in a shard, however many children it makes and deletes, and maxNetFlows of one network's: neither
-	// leaves nothing for others.
+	// leaves nothing for others, and many do not either (clientShard.free).
 	maxPeerFlows = maxShardFlows / 8
 	maxNetFlows  = maxShardFlows / 2
 	// flowIdle is how long a flow of a client that has no room for more is kept without a packet (RFC 4787, REQ-5), and queryIdle

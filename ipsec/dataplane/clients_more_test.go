@@ -5,6 +5,7 @@
 package dataplane
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -96,6 +97,32 @@ func BenchmarkClients(b *testing.B) {
 		k.port = port
 		if to, _ := gw.e.nats.leave(clock, k); to.pair != pairs[i%len(pairs)] {
 			b.Fatal("another's")
+		}
+	}
+}
+
+// TestManyFillNothing: identities, each in a network of its own, that take all that they may and delete it leave something for one who
+// comes after them, and for one whose NAT is one of theirs.
+func TestManyFillNothing(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	gw := newEnd(t, now, Config{})
+	sh := gw.e.nats.shard(slotAt(natted.outside.Addr(), 1).remote)
+	at := natted.outside.Addr()
+	next := func() netip.Addr {
+		for at = at.Next(); gw.e.nats.shard(slotAt(at, 1).remote) != sh; at = at.Next() {
+		}
+		return at
+	}
+	const greedy = 2 * maxShardFlows / maxPeerFlows
+	for peer := range uint64(greedy) {
+		fill(t, now, gw, 100+peer, next(), maxPeerFlows/maxFlows)
+	}
+	for i, a := range []netip.Addr{at, next()} {
+		l := lodge(t, now, gw, 7+uint64(i), a)
+		for port := range uint16(maxFlows) {
+			if _, ok := gw.e.nats.arrive(gw.db.Clock(now), slotAt(a, 1000+port), who{pair: l.pair}); !ok {
+				t.Fatalf("no room for flow %d of who comes later", port)
+			}
 		}
 	}
 }

@@ -81,10 +81,13 @@ func (sh *clientShard) add(now int64, own slot, w who) (port uint16, ok bool) {
 
 // free finds a port for a flow that nobody has, or that its own identity had.
 func (sh *clientShard) free(now int64, own slot, by, net *account) (slot, bool) {
-	if by.n >= maxPeerFlows && by.payer.peer != 0 {
+	// No network may have more than there is left, and no identity more than a seventh of it: alone that is maxNetFlows and maxPeerFlows. Each
+	// who takes all takes the same part of what those before it have left, so that eight identities do not leave nothing for who comes next.
+	left := maxShardFlows - len(sh.out)
+	if by.n >= left*maxPeerFlows/(maxShardFlows-maxPeerFlows) && by.payer.peer != 0 {
 		return sh.reuse(now, own, by)
 	}
-	if net.n >= maxNetFlows || len(sh.out) >= maxShardFlows {
+	if net.n >= left*maxNetFlows/(maxShardFlows-maxNetFlows) {
 		return own, false
 	}
 	for n := 0; sh.taken(now, own); n++ {
