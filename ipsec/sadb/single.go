@@ -340,32 +340,6 @@ func (db *DB) DeleteWide(now time.Time, proto uint8, src, dst netip.Addr) int {
 	}
 }
 
-// flushStep is how many SAs go with the lock held once.
-const flushStep = 64
-
-// FlushSAs removes all single SAs of a protocol, or of all (zero), and returns how many. Pairs of IKE stay.
-func (db *DB) FlushSAs(now time.Time, proto uint8) int {
-	n := 0
-	for list := db.SAs(proto, false); len(list) > 0; {
-		step := min(flushStep, len(list))
-		n += db.flush(db.Clock(now), list[:step])
-		list = list[step:]
-	}
-	return n
-}
-
-func (db *DB) flush(at int64, list []SARef) (n int) {
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	for _, r := range list {
-		if r.single.state.Load()&stateInClosed == 0 {
-			db.removeSingle(r.single, at)
-			n++
-		}
-	}
-	return n
-}
-
 // Info is the SA as GET and DUMP show it.
 func (s *Single) Info() SAInfo {
 	s.half.Lock()
