@@ -42,8 +42,9 @@ func (o *Outbound) choose(p []byte, c *cached) *group {
 		}
 		at = (at + 1) % groupSlots
 	}
-	o.bundle = sadb.Bundle{N: 1}
-	o.bundle.SAs[0], o.bundle.Modes[0] = pair.Out(), pair.Mode()
+	// Where the group will have it: among many SAs nearly every packet begins one.
+	b := &o.groups[o.nGroup].sas
+	b.N, b.SAs[0], b.Modes[0] = 1, pair.Out(), pair.Mode()
 	g := o.begun()
 	if g != nil {
 		o.found[at] = uint8(o.nGroup)
@@ -109,6 +110,7 @@ func (o *Outbound) group() *group {
 		}
 		at = (at + 1) % groupSlots
 	}
+	o.groups[o.nGroup].sas = o.bundle
 	g := o.begun()
 	if g != nil {
 		o.found[at] = uint8(o.nGroup)
@@ -116,17 +118,17 @@ func (o *Outbound) group() *group {
 	return g
 }
 
-// begun begins a group with the bundle in hand; nil: it is not served.
+// begun begins the next group, whose SAs are in it already; nil: they are not served.
 func (o *Outbound) begun() *group {
-	sas := &o.bundle
+	g := &o.groups[o.nGroup]
+	sas := &g.sas
 	if !served(sas) {
 		o.n[OutBundle]++
 		return nil
 	}
-	g := &o.groups[o.nGroup]
 	o.nGroup++
 	// Field by field: among many SAs nearly every packet begins one.
-	g.sas, g.first, g.last, g.tunnel, g.layered = *sas, noItem, noItem, sas.Modes[0] != sadb.Transport, layered(sas)
+	g.first, g.last, g.tunnel, g.layered = noItem, noItem, sas.Modes[0] != sadb.Transport, layered(sas)
 	g.out, g.pair, g.flat = sas.SAs[sas.N-1], sas.SAs[0].Pair(), levelOf(sas, sas.N-1) < 0
 	g.ep, g.measured = g.out.At(), false
 	g.marker, g.movable = g.ep.Encap.Overhead(), false

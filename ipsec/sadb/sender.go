@@ -79,8 +79,9 @@ func (s *Sender) may(n int, dummy bool) bool {
 
 // account counts a packet that was sealed.
 func (s *Sender) account(n int, dummy bool) {
+	first := s.count.last == 0 // of this half
 	s.count.last = s.now
-	if s.pair == nil && s.usedAt.Load() == 0 {
+	if first && s.pair == nil && s.usedAt.Load() == 0 {
 		s.usedAt.Store(s.now)
 		s.db.post(&s.note, noteFirst)
 	}

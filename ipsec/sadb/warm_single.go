@@ -93,6 +93,9 @@ func (w *warmSingles) senders(list []*Single) (sum uint64) {
 // its keys: the endpoint is read where it is published, and the limits are on the lines that are read for it.
 func (s *Single) touch() uint64 {
 	n := uint64(s.spi) + uint64(s.state.Load())
+	if s.single != nil { // behind its endpoint: an SA need not begin at a line
+		n++
+	}
 	if pl := s.endpoint.Load(); pl != nil {
 		n += uint64(pl.Local.Port()) + uint64(pl.Encap)
 	}
@@ -136,11 +139,11 @@ func (w *warmSingles) opening(db *DB, spis []uint32) (sum uint64) {
 			sum += x.opn.Touch()
 		}
 	}
-	return sum + admitting(db.spd.Load(), w.policies[:policies])
+	return sum + admitting(db.spd.Load(), w.policies[:policies], &w.hosts)
 }
 
 // admitting goes on with the policies of what was opened, and the chains that they will be found in.
-func admitting(r *root, list []*policy) (sum uint64) {
+func admitting(r *root, list []*policy, heads *[MaxWarm]*host) (sum uint64) {
 	for _, p := range list {
 		e, d := p.entry, p.lies
 		if d != nil {
@@ -150,10 +153,12 @@ func admitting(r *root, list []*policy) (sum uint64) {
 			sum += uint64(e.templates[i].Reqid)
 		}
 	}
+	n := 0
 	for _, p := range list {
-		if d := p.lies; d != nil && r.hosts.bucket(&d.host.key).Load() != nil {
-			sum++
+		if d := p.lies; d != nil {
+			heads[n] = r.hosts.bucket(&d.host.key).Load()
+			n++
 		}
 	}
-	return sum
+	return sum + touchHosts(heads[:n])
 }
