@@ -14,7 +14,7 @@ import (
 func TestKeyedLabs(t *testing.T) {
 	once := []string{"TestAuthentication", "TestOlderAuthentication", "TestRSASchemes", "TestPortsTaken", "TestHarness", "TestImpaired",
 		"TestKinds", "TestLostHandshake", "TestInvalidKE",
-		"TestTwoL2TPClients", "TestL2TPClientsMove", "TestICMPOfTwoClients"}
+		"TestL2TPClientsMove", "TestICMPOfTwoClients"}
 	var twice []string
 	for _, k := range keyedLabs() {
 		twice = append(twice, k.tests...)
