@@ -323,7 +323,7 @@ func TestMessageIDs(t *testing.T) {
 	if _, err := p.begin(bytes.NewReader(make([]byte, 4*idTries))); err == nil {
 		t.Error("zero, the message ID of phase 1")
 	}
-	for n := range uint32(maxSpent) {
+	for n := range uint32(mostSpent) {
 		p.spent[n] = struct{}{}
 	}
 	if _, err := p.begin(bytes.NewReader([]byte{0xff, 0, 0, 0})); !errors.Is(err, errWorn) {
@@ -358,7 +358,7 @@ func TestChainsStayInStep(t *testing.T) {
 			if n%2 == 1 {
 				from, to = ours, theirs
 			}
-			forger := exchange{keys: &foreign.keys, chain: from.chain}
+			forger := exchange{p: foreign, chain: from.chain}
 			forged := forger.seal(header(ikev1msg.Transaction), first(id), deletePayload(9))
 			true1 := from.seal(header(ikev1msg.Transaction), first(id), deletePayload(byte(n)))
 			before := to.chain

@@ -20,15 +20,23 @@ import (
 	"github.com/natterjack/natterjack/wire/isakmp"
 )
 
-// maxSpent is how many exchanges one phase 1 protects. Their message IDs are all remembered, because a message of one that ended
-// would open again (RFC 2408, Section 3.1: unique while the SA lives). At one DPD every 5 s it is ten days.
-const maxSpent = 1 << 18
+// How many exchanges one phase 1 protects, those of both sides together. Their message IDs are all remembered, because a message of
+// one that ended would open again (RFC 2408, Section 3.1: unique while the SA lives). A DPD is two of them, R-U-THERE and its
+// ACK, and four where both sides ask.
+const (
+	// mostUnproven is for a peer whose user was not asked yet: several times what XAUTH and Mode-Config have. What such a peer
+	// has proven is a secret that a group knows, or nothing (hybrid authentication), and it must not cost memory.
+	mostUnproven = 64
+	// mostSpent is for any other: at four every 5 s it is 45 hours.
+	mostSpent = 1 << 17
+)
 
 var (
 	errNoHash = errors.New("no HASH where it has to be: the first payload")
 	errHash   = errors.New("the HASH is not of this message")
 	errSpent  = errors.New("a message ID that was used before")
-	errWorn   = fmt.Errorf("%d exchanges, expected a new phase 1 before", maxSpent)
+	errWorn   = errors.New("no more message IDs under this phase 1, expected a new one before")
+	errEnded  = errors.New("the phase 1 has ended, and its keys are gone")
 )
 
 // protection is an established phase 1.
@@ -37,10 +45,28 @@ type protection struct {
 	keys  keys
 	root  chain // of phase 1
 	spent map[uint32]struct{}
+	most  int // how many there may be
+	ended bool
 }
 
 func newProtection(s Suite, k keys, root chain) *protection {
-	return &protection{suite: s, keys: k, root: root, spent: map[uint32]struct{}{}}
+	p := &protection{suite: s, keys: k, root: root, spent: map[uint32]struct{}{}, most: mostUnproven}
+	switch s.Auth {
+	case ikev1msg.AuthPSK, ikev1msg.AuthRSA, ikev1msg.AuthECDSA256, ikev1msg.AuthECDSA384, ikev1msg.AuthECDSA521:
+		p.proven()
+	}
+	return p
+}
+
+// proven says that the peer is who it has to be: XAUTH is over. With a method that asks no user it is so from the beginning.
+func (p *protection) proven() { p.most = mostSpent }
+
+// end wipes the keys. Whoever still holds p or an exchange of it opens and seals nothing any more: keys of zeros are known to
+// everybody. It is the one way to wipe the keys of a phase 1 that stands.
+func (p *protection) end() {
+	p.ended = true
+	p.keys.wipe()
+	p.root.ka.Wipe()
 }
 
 // opened is an authentic message. The zero value is none.
@@ -51,7 +77,7 @@ type opened struct {
 
 // exchange is one exchange under a phase 1.
 type exchange struct {
-	keys  *keys
+	p     *protection
 	chain chain
 }
 
@@ -72,7 +98,7 @@ func (p *protection) open(m *ikev1msg.Message, octets []byte) (*exchange, opened
 	return e, o, nil
 }
 
-// idTries bounds the draws of a message ID: of 2^32 at most maxSpent are used.
+// idTries bounds the draws of a message ID: of 2^32 at most mostSpent are used.
 const idTries = 64
 
 // begin makes an exchange of our own, with a message ID drawn from rand.
@@ -84,7 +110,7 @@ func (p *protection) begin(rand io.Reader) (*exchange, error) {
 		}
 		id := binary.BigEndian.Uint32(b[:])
 		switch err := p.unused(id); {
-		case errors.Is(err, errWorn):
+		case errors.Is(err, errWorn), errors.Is(err, errEnded):
 			return nil, err
 		case err != nil || id == 0:
 			continue
@@ -97,14 +123,17 @@ func (p *protection) begin(rand io.Reader) (*exchange, error) {
 
 func (p *protection) exchange(id uint32) (*exchange, error) {
 	c, err := p.root.exchange(id)
-	return &exchange{keys: &p.keys, chain: c}, err
+	return &exchange{p: p, chain: c}, err
 }
 
 func (p *protection) unused(id uint32) error {
+	if p.ended {
+		return errEnded
+	}
 	if _, used := p.spent[id]; used {
 		return errSpent
 	}
-	if len(p.spent) >= maxSpent {
+	if len(p.spent) >= p.most {
 		return errWorn
 	}
 	return nil
@@ -112,6 +141,9 @@ func (p *protection) unused(id uint32) error {
 
 // open opens a message of the exchange. The chain moves if, and only if, its HASH is that of c.
 func (e *exchange) open(m *ikev1msg.Message, octets []byte, c covered) (opened, error) {
+	if e.p.ended {
+		return opened{}, errEnded
+	}
 	t, err := e.chain.decrypt(m, octets)
 	if err != nil {
 		return opened{}, err
@@ -120,7 +152,7 @@ func (e *exchange) open(m *ikev1msg.Message, octets []byte, c covered) (opened, 
 	if !ok {
 		return opened{}, errNoHash
 	}
-	if !equalHash(h.Data, e.keys.hashOver(e.chain.suite.Hash, c, t.chain.After(0))) {
+	if !equalHash(h.Data, e.p.keys.hashOver(e.chain.suite.Hash, c, t.chain.After(0))) {
 		return opened{}, errHash
 	}
 	if err := e.chain.take(t); err != nil {
@@ -133,9 +165,13 @@ func (e *exchange) open(m *ikev1msg.Message, octets []byte, c covered) (opened, 
 	return o, nil
 }
 
-// seal makes a message of the exchange from the payloads behind its HASH.
+// seal makes a message of the exchange from the payloads behind its HASH. It is nil behind the end of the phase 1: seal the last
+// Delete before end.
 func (e *exchange) seal(h isakmp.Header, c covered, payloads []ikev1msg.Payload) []byte {
+	if e.p.ended {
+		return nil
+	}
 	_, rest := ikev1msg.AppendPayloads(nil, payloads)
-	hash := &ikev1msg.Hash{Data: e.keys.hashOver(e.chain.suite.Hash, c, rest)}
+	hash := &ikev1msg.Hash{Data: e.p.keys.hashOver(e.chain.suite.Hash, c, rest)}
 	return e.chain.seal(h, append([]ikev1msg.Payload{hash}, payloads...))
 }

@@ -289,7 +289,7 @@ func (x *reader) wantSealed(before chain, m *ikev1msg.Message, c covered, o open
 		x.t.Fatal(err)
 	}
 	x.again(before, m, t.chain, octets)
-	e := exchange{keys: &x.keys, chain: before}
+	e := exchange{p: &protection{keys: x.keys}, chain: before}
 	sealed := e.seal(m.Header, c, o.payloads)
 	if n := len(t.chain.Padding()); n >= before.block() { // charon pads a whole block where none is needed; we do not
 		if want := len(octets) - before.block(); len(sealed) != want || !bytes.Equal(sealed[28:], octets[28:want]) {
