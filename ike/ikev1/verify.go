@@ -72,6 +72,28 @@ func proofIn(m ikev1msg.AuthMethod, initiator bool, payloads []ikev1msg.Payload)
 	return nil, fmt.Errorf("%d HASH and %d SIG payloads, expected one HASH", len(hashes), len(sigs))
 }
 
+// aside gives what may be used, once the proof of a message of phase 1 holds, of the payloads that stand beside it; encrypted says
+// whether the message was. Everything that a machine takes from such a message but its ID, its proof and what went into the keys
+// (SA, KE, nonce, which HASH_I and HASH_R cover) it takes from here. Certificates prove themselves. A vendor ID and NAT-D are
+// believed of nobody: they say how to send, and the worst a forged one does is what dropping the message does. Every other payload
+// is covered by no hash (RFC 2409, Section 5): whoever is on the path can append a notify to a message in the clear, as the
+// third of aggressive mode may be, and INITIAL_CONTACT ends the other SAs of that identity. In an encrypted one, changing it garbles
+// the block before. A Delete belongs into an Informational exchange of an established phase 1 and is given of neither.
+func aside(encrypted bool, payloads []ikev1msg.Payload) []ikev1msg.Payload {
+	var list []ikev1msg.Payload
+	for _, p := range payloads {
+		switch p.(type) {
+		case *ikev1msg.Cert, *ikev1msg.CertReq, *ikev1msg.Vendor, *ikev1msg.NATD:
+			list = append(list, p)
+		case *ikev1msg.Notify:
+			if encrypted {
+				list = append(list, p)
+			}
+		}
+	}
+	return list
+}
+
 // verify checks the data of the peer's HASH or SIG payload. pub is the key of a certificate that is trusted for the identity
 // in p, and nil where the peer does not sign.
 func (p *proof) verify(data []byte, pub crypto.PublicKey, constraints []string) error {

@@ -10,6 +10,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/natterjack/natterjack/crypt/secret"
@@ -190,6 +191,20 @@ func TestKeysOfMethods(t *testing.T) {
 	for _, bad := range [][]byte{nil, {}, {0}, make([]byte, 32), theirs.hash()[:31]} {
 		if err := theirs.verify(bad, nil, nil); !errors.Is(err, errHash) {
 			t.Errorf("a HASH of %d octets: %v", len(bad), err)
+		}
+	}
+}
+
+// TestT037Aside: beside a proof in the clear no notify is believed, INITIAL_CONTACT least of all; beside one that was encrypted it is; a
+// Delete and what nobody knows are in neither, nor is what the proof covers.
+func TestT037Aside(t *testing.T) {
+	contact := &ikev1msg.Notify{DOI: ikev1msg.DOIIPsec, Protocol: ikev1msg.ProtoISAKMP, Notify: ikev1msg.InitialContact}
+	cert, request, vendor, natd := &ikev1msg.Cert{}, &ikev1msg.CertReq{}, &ikev1msg.Vendor{}, &ikev1msg.NATD{Num: ikev1msg.TypeNATD}
+	all := []ikev1msg.Payload{&ikev1msg.SA{}, &ikev1msg.KE{}, &ikev1msg.Nonce{}, &ikev1msg.ID{}, cert, request, &ikev1msg.Sig{}, &ikev1msg.Hash{}, contact, vendor, natd,
+		&ikev1msg.Delete{}, &ikev1msg.Config{}, &ikev1msg.NATOA{Num: ikev1msg.TypeNATOA}, &ikev1msg.Fragment{}, &ikev1msg.Unknown{Num: 200}}
+	for encrypted, want := range map[bool][]ikev1msg.Payload{false: {cert, request, vendor, natd}, true: {cert, request, contact, vendor, natd}} {
+		if got := aside(encrypted, all); !slices.Equal(got, want) {
+			t.Errorf("encrypted %t: %d payloads, expected %d", encrypted, len(got), len(want))
 		}
 	}
 }
