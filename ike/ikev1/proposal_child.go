@@ -182,11 +182,20 @@ func ahOf(a ikev1msg.AuthAlg) (ikev1msg.AHTransform, bool) {
 }
 
 // pfs is the one group that an offer has, or KENone: with a KE payload all its transforms have the same (RFC 2409, Section 5.5).
+// It is the first that IKEv1 has a number for. A configuration that asks for others only gives KENone and, as its proposals all
+// have groups, no offer: PFS is never left out.
 func pfs(list []ike.ESPProposal) suite.KE {
-	if len(list) == 0 || len(list[0].KEs) == 0 {
-		return suite.KENone
+	for _, p := range list {
+		if len(p.KEs) == 0 {
+			return suite.KENone
+		}
+		for _, ke := range p.KEs {
+			if ke == suite.KENone || ke.KnownIKEv1() {
+				return ke
+			}
+		}
 	}
-	return list[0].KEs[0]
+	return suite.KENone
 }
 
 // offeredAs expands what an initiator offers: of each proposal what has the one group. Proposals that do not have it are left out.

@@ -281,6 +281,39 @@ func TestOneGroup(t *testing.T) {
 	}
 }
 
+// TestFirstKnownGroup: a group without a number in IKEv1 before one that has one does not take it away; where none has one, or a later
+// proposal has none at all, nothing is offered that was to have PFS.
+func TestFirstKnownGroup(t *testing.T) {
+	aes := func(kes ...suite.KE) ike.ESPProposal { return espAES(256, suite.IntegHMACSHA2256128, kes...) }
+	for _, c := range []struct {
+		name    string
+		list    []ike.ESPProposal
+		want    suite.KE
+		offered int
+	}{
+		{"x25519, modp2048", []ike.ESPProposal{aes(suite.KECurve25519, suite.KEMODP2048)}, suite.KEMODP2048, 1},
+		{"x25519 alone, then modp2048", []ike.ESPProposal{aes(suite.KECurve25519), aes(suite.KEMODP2048)}, suite.KEMODP2048, 1},
+		{"x25519 alone", []ike.ESPProposal{aes(suite.KECurve25519)}, suite.KENone, 0},
+		{"x25519, none", []ike.ESPProposal{aes(suite.KECurve25519, suite.KENone)}, suite.KENone, 1},
+		{"x25519 alone, then without", []ike.ESPProposal{aes(suite.KECurve25519), aes()}, suite.KENone, 1},
+		{"without, then modp2048", []ike.ESPProposal{aes(), aes(suite.KEMODP2048)}, suite.KENone, 1},
+	} {
+		w := wants(c.list...)
+		sa, group, err := w.proposeChild(0x1000)
+		if (err == nil) != (c.offered > 0) || err == nil && (group != c.want || len(sa.Proposals) != c.offered) {
+			t.Errorf("%s: group %s, %v", c.name, group, err)
+			continue
+		}
+		if err != nil {
+			continue
+		}
+		w.ke = group.PublicLen()
+		if got, err := w.chooseChild(sa, 0x2000); err != nil || got.suite.KE != c.want {
+			t.Errorf("%s: chosen %s, %v", c.name, got.suite, err)
+		}
+	}
+}
+
 func TestEncapOf(t *testing.T) {
 	for _, v := range ikev1msg.NATTs() {
 		for _, c := range []struct {
