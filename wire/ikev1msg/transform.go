@@ -87,8 +87,17 @@ func (r *reading) lifeType(a Attribute) {
 	r.life = t
 }
 
-// duration reads the duration that follows a life type, in either form. Longer than 64 bits is for ever: what a peer says is
-// shortened to what we want, never lengthened.
+// keyLength reads a key length, which is none where it says 0: only a missing attribute may be read as what it is of old.
+func (r *reading) keyLength(a Attribute) int {
+	n := int(r.once(a))
+	if n == 0 {
+		r.fail("key length 0, expected bits or no such attribute")
+	}
+	return n
+}
+
+// duration reads the duration that follows a life type, in either form. Longer than 32 bits, 136 years, is that: what a peer
+// says is shortened to what we want, never lengthened, and in nanoseconds or octets it does not overflow.
 func (r *reading) duration(a Attribute) {
 	v, ok := a.Uint()
 	switch {
@@ -98,10 +107,11 @@ func (r *reading) duration(a Attribute) {
 	case len(a.Value) == 0:
 		r.fail("life duration: no octets")
 	case !ok:
-		v = math.MaxUint64
+		v = math.MaxUint32
 	case v == 0:
 		r.fail("life duration 0 %s, expected more", r.life)
 	}
+	v = min(v, math.MaxUint32)
 	field := &r.Life.Seconds
 	if r.life == LifeKilobytes {
 		field = &r.Life.Kilobytes
@@ -140,7 +150,7 @@ func (t Transform) Phase1() (Phase1, error) {
 		case AttrPRF:
 			p.PRF = r.once(a)
 		case AttrKeyLength:
-			p.KeyLen = int(r.once(a))
+			p.KeyLen = r.keyLength(a)
 		case AttrLifeType:
 			r.lifeType(a)
 		case AttrLifeDuration:
@@ -178,13 +188,15 @@ func (t Transform) Phase2(proto Protocol) (Phase2, error) {
 		case AttrSAAuth:
 			p.Auth = AuthAlg(r.once(a))
 		case AttrSAKeyLength:
-			p.KeyLen = int(r.once(a))
+			p.KeyLen = r.keyLength(a)
 		case AttrSAKeyRounds:
 			p.KeyRounds = int(r.once(a))
 		case AttrSAECN:
 			r.once(a) // of RFC 3168; RFC 6040 needs no negotiation
 		case AttrSAESN:
-			p.ESN = r.once(a) == 1
+			if p.ESN = r.once(a) == 1; !p.ESN { // RFC 4304 assigns no other value
+				r.fail("extended sequence numbers: expected 1 or no such attribute")
+			}
 		default:
 			r.Other = append(r.Other, a.Kind)
 		}

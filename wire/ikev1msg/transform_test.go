@@ -30,9 +30,11 @@ func TestT039Transforms(t *testing.T) {
 		{"of two", []Attribute{seconds, dur(0x0e, 0x10)}, Lifetime{Seconds: 3600}, true},
 		{"of one", []Attribute{seconds, dur(60)}, Lifetime{Seconds: 60}, true},
 		{"of ten with zeros", []Attribute{seconds, dur(0, 0, 0, 0, 0, 0, 0, 0, 1, 0)}, Lifetime{Seconds: 256}, true},
-		{"2^32", []Attribute{seconds, dur(1, 0, 0, 0, 0)}, Lifetime{Seconds: 1 << 32}, true},
-		{"more than 64 bits", []Attribute{seconds, dur(octets(1000)...)}, Lifetime{Seconds: math.MaxUint64}, true},
-		{"64 KiB", []Attribute{seconds, dur(bytes.Repeat([]byte{0xff}, 65000)...)}, Lifetime{Seconds: math.MaxUint64}, true},
+		{"2^32-1", []Attribute{seconds, dur(255, 255, 255, 255)}, Lifetime{Seconds: math.MaxUint32}, true},
+		{"2^63 kilobytes", []Attribute{kilobytes, dur(128, 0, 0, 0, 0, 0, 0, 0)}, Lifetime{Kilobytes: math.MaxUint32}, true},
+		{"2^32", []Attribute{seconds, dur(1, 0, 0, 0, 0)}, Lifetime{Seconds: math.MaxUint32}, true},
+		{"more than 64 bits", []Attribute{seconds, dur(octets(1000)...)}, Lifetime{Seconds: math.MaxUint32}, true},
+		{"64 KiB", []Attribute{seconds, dur(bytes.Repeat([]byte{0xff}, 65000)...)}, Lifetime{Seconds: math.MaxUint32}, true},
 		{"time and volume", []Attribute{seconds, Basic(AttrSALifeDuration, 9), kilobytes, dur(0, 0x46, 0x50, 0)}, Lifetime{Seconds: 9, Kilobytes: 4608000}, true},
 		{"volume and time", []Attribute{kilobytes, Basic(AttrSALifeDuration, 9), seconds, Basic(AttrSALifeDuration, 8)}, Lifetime{Seconds: 8, Kilobytes: 9}, true},
 		{"0", []Attribute{seconds, Basic(AttrSALifeDuration, 0)}, Lifetime{}, false},
@@ -65,12 +67,18 @@ func TestT039Transforms(t *testing.T) {
 	}
 }
 
-// TestT039KeyLengths: every number is told as it came; which fit a cipher is for whoever has the cipher.
+// TestT039KeyLengths: every number but 0 is told as it came; which fit a cipher is for whoever has the cipher. 0 is refused in both
+// phases, as the attribute's absence is read as 0.
 func TestT039KeyLengths(t *testing.T) {
 	for _, n := range []int{0, 1, 128, 129, 65535} {
 		tr := Transform{ID: uint8(ESP3DES), Attributes: []Attribute{Basic(AttrSAKeyLength, uint16(n)), Basic(AttrSAEncap, 1)}}
-		if got, err := tr.Phase2(ProtoESP); err != nil || got.KeyLen != n {
+		if got, err := tr.Phase2(ProtoESP); (err != nil) != (n == 0) || got.KeyLen != n {
 			t.Errorf("key length %d: %d, %v", n, got.KeyLen, err)
+		}
+		one := Phase1{Encr: EncrAES, Hash: HashSHA1, Auth: AuthPSK, Group: GroupMODP2048}
+		tr = Transform{ID: KeyIKE, Attributes: append(one.Attributes(), Basic(AttrKeyLength, uint16(n)))}
+		if got, err := tr.Phase1(); (err != nil) != (n == 0) || got.KeyLen != n {
+			t.Errorf("phase 1, key length %d: %d, %v", n, got.KeyLen, err)
 		}
 	}
 }
@@ -106,7 +114,7 @@ func TestPhase1(t *testing.T) {
 		}
 	}
 	for v, want := range map[uint16]bool{0: false, 1: true, 2: false} {
-		if p, err := (Transform{Attributes: []Attribute{Basic(AttrSAEncap, 1), Basic(AttrSAESN, v)}}).Phase2(ProtoESP); p.ESN != want || err != nil {
+		if p, err := (Transform{Attributes: []Attribute{Basic(AttrSAEncap, 1), Basic(AttrSAESN, v)}}).Phase2(ProtoESP); p.ESN != want || (err == nil) != want {
 			t.Errorf("ESN %d: %v, %v", v, p.ESN, err)
 		}
 	}
