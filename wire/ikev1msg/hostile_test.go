@@ -134,8 +134,16 @@ func TestT011WorkIsBounded(t *testing.T) {
 	check(t, TypeConfig, "an attribute too many", append([]byte{1, 0, 0, 0}, many(MaxAttributes+1, 0x80, 99, 0, 1)...), false)
 
 	full := cat(bytes.Repeat(transform(3, 8, 1), MaxTransforms-1), transform(0, 8, 1))
+	most := sa(1, 1, proposal(2, 1, 1, 0, MaxTransforms, full), proposal(2, 1, 1, 0, MaxTransforms, full),
+		proposal(0, 1, 1, 0, 2, transform(3, 8, 1), transform(0, 8, 1)))
+	if n := allocated(func() { check(t, TypeSA, "the most transforms", most, true) }); n > 20*uint64(len(most)) {
+		t.Errorf("%d octets allocated for %d that came", n, len(most))
+	}
+	check(t, TypeSA, "a transform too many", sa(1, 1, proposal(2, 1, 1, 0, MaxTransforms, full), proposal(2, 1, 1, 0, MaxTransforms, full),
+		proposal(0, 1, 1, 0, 3, transform(3, 8, 1), transform(3, 8, 1), transform(0, 8, 1))), false)
+	// What fills a datagram is refused before more than that is read.
 	big := sa(1, 1, cat(bytes.Repeat(proposal(2, 1, 1, 0, MaxTransforms, full), 30), proposal(0, 1, 1, 0, MaxTransforms, full)))
-	if n := allocated(func() { check(t, TypeSA, "the most transforms", big, true) }); n > 20*uint64(len(big)) {
+	if n := allocated(func() { check(t, TypeSA, "a datagram of transforms", big, false) }); n > 4*uint64(len(big)) {
 		t.Errorf("%d octets allocated for %d that came", n, len(big))
 	}
 }

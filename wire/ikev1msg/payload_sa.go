@@ -2,8 +2,8 @@
 
 // The Security Association payload (RFC 2408, Sections 3.4 to 3.6; RFC 2407, Section 4.6.1): the IPsec DOI, the situation
 // "identity only", and proposals of transforms. What a transform means is Transform.Phase1's and Phase2's to say: one that
-// means nothing is not chosen and spoils no other. The number of proposals is bounded, that of transforms by
-// an octet and the length of a message.
+// means nothing is not chosen and spoils no other. The number of proposals is bounded, and that of the transforms
+// of all of them: an offer is read before anything is known of who sent it.
 
 package ikev1msg
 
@@ -21,6 +21,8 @@ const (
 	// MaxTransforms is what the octet that counts the transforms of a proposal can say; clients that are told to find out
 	// what a gateway takes send more than a hundred.
 	MaxTransforms = 255
+	// MaxOffer bounds the transforms of all proposals together: several times what those clients send.
+	MaxOffer = 512
 
 	saHeader       = 8 // DOI and situation
 	proposalHeader = 8 // and of a transform
@@ -60,7 +62,7 @@ func parseSA(b []byte) (*SA, error) {
 	case situation != SituationIdentityOnly: // labels would follow, or bits that nobody assigned
 		return nil, fmt.Errorf("situation %08x, expected %08x (identity only)", situation, SituationIdentityOnly)
 	}
-	sa, b := &SA{}, b[saHeader:]
+	sa, b, total := &SA{}, b[saHeader:], 0
 	for more := true; more; {
 		if len(sa.Proposals) == MaxProposals {
 			return nil, fmt.Errorf("more than %d proposals", MaxProposals)
@@ -69,10 +71,11 @@ func parseSA(b []byte) (*SA, error) {
 		if err != nil {
 			return nil, err
 		}
-		p, err := parseProposal(body)
+		p, err := parseProposal(body, MaxOffer-total)
 		if err != nil {
 			return nil, err
 		}
+		total += len(p.Transforms)
 		if n := len(sa.Proposals); n > 0 && p.Number < sa.Proposals[n-1].Number {
 			return nil, fmt.Errorf("proposal number %d, expected %d or more", p.Number, sa.Proposals[n-1].Number)
 		}
@@ -104,7 +107,8 @@ func substructure(what string, b []byte, t PayloadType) (body, rest []byte, last
 	return b[4:n], b[n:], next == TypeNone, nil
 }
 
-func parseProposal(b []byte) (Proposal, error) {
+// parseProposal reads a proposal of at most room transforms.
+func parseProposal(b []byte, room int) (Proposal, error) {
 	r := wire.NewReader(b)
 	p := Proposal{Number: r.U8("proposal number"), Protocol: Protocol(r.U8("protocol"))}
 	spi, count := int(r.U8("SPI size")), int(r.U8("number of transforms"))
@@ -114,6 +118,8 @@ func parseProposal(b []byte) (Proposal, error) {
 		return p, r.Err()
 	case count == 0:
 		return p, fmt.Errorf("proposal %d: no transforms, expected one or more", p.Number)
+	case count > room:
+		return p, fmt.Errorf("proposal %d: with its transforms the offer has more than %d", p.Number, MaxOffer)
 	}
 	if err := checkSPI(p.Protocol, spi); err != nil {
 		return p, fmt.Errorf("proposal %d: %w", p.Number, err)
