@@ -16,6 +16,9 @@ import (
 	"github.com/natterjack/natterjack/wire"
 )
 
+// maxNamed is how many attributes a summary names, as maxShown: more than clients ask for.
+const maxNamed = 24
+
 // Config is the Attributes payload.
 type Config struct {
 	CfgType    CfgType
@@ -28,9 +31,13 @@ func (*Config) Type() PayloadType { return TypeConfig }
 
 // summary shows no values: XAUTH's are secrets.
 func (p *Config) summary() string {
-	names := make([]string, len(p.Attributes))
+	var names []string
 	for i, a := range p.Attributes {
-		names[i] = ConfigName(a.Kind)
+		if i == maxNamed {
+			names = append(names, "...")
+			break
+		}
+		names = append(names, ConfigName(a.Kind))
 	}
 	if len(names) == 0 {
 		return fmt.Sprintf("CONFIG(%s)", p.CfgType)

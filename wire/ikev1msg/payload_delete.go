@@ -15,6 +15,9 @@ import (
 // MaxDeleted bounds the SPIs of one Delete payload: more than a peer may have SAs under one of phase 1.
 const MaxDeleted = 256
 
+// maxShown is how many SPIs a summary shows: it becomes a line of a transcript, and the list is the peer's.
+const maxShown = 8
+
 // Delete is the Delete payload: one or more SPIs of one protocol, of phase 1 cookie pairs.
 type Delete struct {
 	DOI      uint32
@@ -27,7 +30,11 @@ func (*Delete) Type() PayloadType { return TypeDelete }
 
 func (p *Delete) summary() string {
 	s := "D(" + p.Protocol.String()
-	for _, spi := range p.SPIs {
+	for i, spi := range p.SPIs {
+		if i == maxShown {
+			s += " ..."
+			break
+		}
 		s += " " + hex.EncodeToString(spi)
 	}
 	return s + ")"

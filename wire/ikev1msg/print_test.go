@@ -52,3 +52,28 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 		}
 	}
 }
+
+// TestT103Summaries: however long the peer's list is, its summary is not.
+func TestT103Summaries(t *testing.T) {
+	d := &Delete{Protocol: ProtoISAKMP}
+	for range MaxDeleted {
+		d.SPIs = append(d.SPIs, octets(CookiePair))
+	}
+	c := &Config{CfgType: CfgSet}
+	for n := range MaxAttributes {
+		c.Attributes = append(c.Attributes, Basic(uint16(16000+n), 1))
+	}
+	for _, p := range []Payload{d, c} {
+		s := p.summary()
+		printable(t, "summary", s)
+		if len(s) > 512 || !strings.Contains(s, "...") {
+			t.Errorf("%d octets: %s", len(s), s)
+		}
+	}
+	d.SPIs, c.Attributes = d.SPIs[:maxShown], c.Attributes[:maxNamed]
+	for _, p := range []Payload{d, c} {
+		if s := p.summary(); strings.Contains(s, "...") {
+			t.Error("shortened, though it is short:", s)
+		}
+	}
+}
