@@ -3,7 +3,7 @@
 // The choice of a phase 1 (RFC 2409, Section 5; RFC 2408, Section 4.2): one proposal of ISAKMP with transforms, the initiator's
 // preferred first, of which the responder returns one. The offer is attacker controlled, and covered by HASH_I and HASH_R
 // once both sides are authentic; the answer is not covered at all, so that what was chosen must be one of what was offered.
-// The work is bounded by ikev1msg.MaxProposals and MaxTransforms.
+// The work is bounded by ikev1msg.MaxOffer.
 
 package ikev1
 
@@ -15,10 +15,23 @@ import (
 	"github.com/natterjack/natterjack/wire/ikev1msg"
 )
 
-// maxDescribed is how many transforms a message to a person names.
-const maxDescribed = 8
+const (
+	// maxDescribed is how many transforms a message to a person names, and maxDescription how many octets of them there are: with the
+	// sentence around it less than 1 KiB.
+	maxDescribed, maxDescription = 8, 896
 
-var errTooMany = fmt.Errorf("more than %d transforms in a proposal, write fewer algorithms", ikev1msg.MaxTransforms)
+	// oldKeyLen is what AES-CBC without a Key Length attribute is.
+	//
+	// Deviation: RFC 3602, Section 5.3, has the attribute always; early drafts of it had 128 bits without, and peers are left that do so.
+	// Of the other modes of AES it stays refused.
+	oldKeyLen = 128
+
+	// minSeconds and minKilobytes are the shortest lifetime that a peer's word makes of ours: the answer of phase 1 is covered by no
+	// hash, and who is on the path would have us negotiate without end; an authentic peer would too.
+	minSeconds, minKilobytes = 60, 1024
+)
+
+var errTooMany = fmt.Errorf("more than %d transforms in a proposal or %d in an offer, write fewer algorithms", ikev1msg.MaxTransforms, ikev1msg.MaxOffer)
 
 // proposePhase1 is the initiator's SA payload. The order is that of list: gateways exist that look at the first transform alone
 // (AVM's group).
@@ -103,6 +116,9 @@ func readPhase1(t ikev1msg.Transform) (Suite, ikev1msg.Lifetime, error) {
 	if err != nil {
 		return Suite{}, p.Life, err
 	}
+	if p.Encr == ikev1msg.EncrAES && p.KeyLen == 0 { // absent: what says 0 did not come through Phase1
+		p.KeyLen = oldKeyLen
+	}
 	s, err := suiteOf(p)
 	return s, p.Life, err
 }
@@ -116,15 +132,34 @@ func onlyTransform(answer *ikev1msg.SA) (p ikev1msg.Proposal, t ikev1msg.Transfo
 	return p, p.Transforms[0], nil
 }
 
-// shorter is the shorter of two lifetimes in each unit. 0 is no limit.
-func shorter(a, b ikev1msg.Lifetime) ikev1msg.Lifetime {
-	least := func(a, b uint64) uint64 {
-		if a == 0 || b != 0 && b < a {
-			return b
+// shorter is the shorter of our lifetime and a peer's, in each unit; the peer's counts as the shortest that it can make. 0 is no limit.
+func shorter(ours, theirs ikev1msg.Lifetime) ikev1msg.Lifetime {
+	least := func(a, b, floor uint64) uint64 {
+		switch {
+		case b == 0:
+			return a
+		case a == 0:
+			return max(b, floor)
 		}
-		return a
+		return min(a, max(b, floor))
 	}
-	return ikev1msg.Lifetime{Seconds: least(a.Seconds, b.Seconds), Kilobytes: least(a.Kilobytes, b.Kilobytes)}
+	return ikev1msg.Lifetime{Seconds: least(ours.Seconds, theirs.Seconds, minSeconds), Kilobytes: least(ours.Kilobytes, theirs.Kilobytes, minKilobytes)}
+}
+
+// listed joins what describes an offer, cut to maxDescription; more says that there are others.
+func listed(names []string, more bool) string {
+	text := ""
+	for _, n := range names {
+		if len(text)+len(n) > maxDescription {
+			more = true
+			break
+		}
+		text += n + ", "
+	}
+	if more {
+		return text + "…"
+	}
+	return strings.TrimSuffix(text, ", ")
 }
 
 // describePhase1 says what an offer has, for a person: at most maxDescribed transforms, without what the peer may have written into
@@ -134,7 +169,7 @@ func describePhase1(sa *ikev1msg.SA) string {
 	for _, p := range sa.Proposals {
 		for _, t := range p.Transforms {
 			if len(names) == maxDescribed {
-				return strings.Join(append(names, "…"), ", ")
+				return listed(names, true)
 			}
 			s, _, err := readPhase1(t)
 			if err != nil {
@@ -144,5 +179,5 @@ func describePhase1(sa *ikev1msg.SA) string {
 			names = append(names, s.String()+" with "+s.Auth.String())
 		}
 	}
-	return strings.Join(names, ", ")
+	return listed(names, false)
 }

@@ -220,8 +220,10 @@ func (w *wanted) proposeChild(spi uint32) (*ikev1msg.SA, suite.KE, error) {
 	if len(w.encaps) == 0 {
 		return nil, 0, errors.New("no encapsulation mode")
 	}
+	total := 0
 	for i, list := range w.offeredAs(w.encaps[:1]) {
-		if len(list) > ikev1msg.MaxTransforms || i == ikev1msg.MaxProposals {
+		total += len(list)
+		if len(list) > ikev1msg.MaxTransforms || i == ikev1msg.MaxProposals || total > ikev1msg.MaxOffer {
 			return nil, 0, errTooMany
 		}
 		p := ikev1msg.Proposal{Number: uint8(i + 1), Protocol: list[0].key.protocol, SPI: binary.BigEndian.AppendUint32(nil, spi)}
@@ -322,8 +324,13 @@ func readChild(p ikev1msg.Proposal, t ikev1msg.Transform) (transformKey, chosenC
 	if err != nil {
 		return transformKey{}, chosenChild{}, err
 	}
-	if len(x.Other) > 0 || x.KeyRounds != 0 {
-		return transformKey{}, chosenChild{}, fmt.Errorf("attributes %v and %d key rounds: not known, and the transform means nothing without them", x.Other, x.KeyRounds)
+	switch {
+	case len(x.Other) > 0: // the first alone: the list is the peer's
+		return transformKey{}, chosenChild{}, fmt.Errorf("attribute %d: not known, and the transform means nothing without it", x.Other[0])
+	case x.KeyRounds != 0:
+		return transformKey{}, chosenChild{}, fmt.Errorf("%d key rounds: no cipher of ours has any", x.KeyRounds)
+	case p.Protocol == ikev1msg.ProtoESP && t.ID == uint8(ikev1msg.ESPAESCBC) && x.KeyLen == 0: // absent, as in readPhase1
+		x.KeyLen = oldKeyLen
 	}
 	key := transformKey{protocol: p.Protocol, id: t.ID, keyLen: x.KeyLen, auth: x.Auth, group: x.Group, esn: x.ESN, encap: x.Encap}
 	return key, chosenChild{protocol: p.Protocol, spi: spi, encap: x.Encap, life: x.Life}, nil
@@ -335,12 +342,12 @@ func describeChild(sa *ikev1msg.SA) string {
 	for i, p := range sa.Proposals {
 		for _, t := range p.Transforms {
 			if len(names) == maxDescribed {
-				return strings.Join(append(names, "…"), ", ")
+				return listed(names, true)
 			}
 			names = append(names, describeTransform(p, t, bundled(sa.Proposals, i)))
 		}
 	}
-	return strings.Join(names, ", ")
+	return listed(names, false)
 }
 
 func describeTransform(p ikev1msg.Proposal, t ikev1msg.Transform, bundled bool) string {

@@ -229,9 +229,9 @@ func TestAcceptChild(t *testing.T) {
 		return &ikev1msg.SA{Proposals: []ikev1msg.Proposal{{Number: 0, Protocol: ikev1msg.ProtoESP, SPI: []byte{9, 9, 9, 9},
 			Transforms: []ikev1msg.Transform{{ID: 12, Attributes: x.Attributes()}}}}}
 	}
-	base := ikev1msg.Phase2{Encap: ikev1msg.EncapUDPTunnelDraft, Auth: ikev1msg.AuthHMACSHA256, KeyLen: 256, Life: ikev1msg.Lifetime{Seconds: 100, Kilobytes: 7}}
+	base := ikev1msg.Phase2{Encap: ikev1msg.EncapUDPTunnelDraft, Auth: ikev1msg.AuthHMACSHA256, KeyLen: 256, Life: ikev1msg.Lifetime{Seconds: 100, Kilobytes: 7000}}
 	got, err := w.acceptChild(answer(base))
-	if err != nil || got.spi != 0x09090909 || got.life != (ikev1msg.Lifetime{Seconds: 100, Kilobytes: 7}) || got.suite.EncrBits != 256 {
+	if err != nil || got.spi != 0x09090909 || got.life != (ikev1msg.Lifetime{Seconds: 100, Kilobytes: 7000}) || got.suite.EncrBits != 256 {
 		t.Error(got, err)
 	}
 	plain := base

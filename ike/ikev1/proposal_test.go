@@ -175,7 +175,7 @@ func TestT011BoundedPhase1(t *testing.T) {
 		many[i] = ikev1msg.Transform{Number: uint8(i), ID: ikev1msg.KeyIKE, Attributes: p.Attributes()}
 	}
 	sa := &ikev1msg.SA{}
-	for range ikev1msg.MaxProposals {
+	for range ikev1msg.MaxOffer / ikev1msg.MaxTransforms {
 		sa.Proposals = append(sa.Proposals, ikev1msg.Proposal{Number: 1, Protocol: ikev1msg.ProtoISAKMP, Transforms: many})
 	}
 	start := time.Now()
@@ -183,7 +183,7 @@ func TestT011BoundedPhase1(t *testing.T) {
 	if err == nil || len(err.Error()) > 1000 || !strings.Contains(err.Error(), "…") {
 		t.Errorf("%v", err)
 	}
-	if took := time.Since(start); took > 500*time.Millisecond { // some 5 ms; the bound is of the work, not of this machine
+	if took := time.Since(start); took > 500*time.Millisecond { // less than 1 ms; the bound is of the work, not of this machine
 		t.Errorf("took %v", took)
 	}
 }
