@@ -37,8 +37,9 @@ func natPayloads(v ikev1msg.NATT, s Suite, x *phase1, path ike.Path, forced bool
 
 // natDetect compares the NAT-D payloads of a received message with what this host saw. local: this host is behind a NAT, as
 // what the peer calls the destination is not this host; remote: the peer is, as none of the sources is where its message
-// came from. Payloads of other versions' numbers are not looked at: some peers send a set for each. A peer that sent fewer
-// than two supports no NAT traversal: supported is then false and nothing is behind a NAT.
+// came from. Payloads of other versions' numbers are not looked at: some peers send a set for each. A peer that sent none
+// supports no NAT traversal: supported is then false and nothing is behind a NAT. One that sent a single payload said only where it
+// sent to: where it is itself stays in doubt, and the remote side then counts as behind a NAT, so that ESP is encapsulated.
 //
 // paths are how the message came, and how the ones before it did: in aggressive mode the initiator's payloads are in the message
 // that floats to port 4500, and peers hash either port (charon 4500, vpnc 500).
@@ -49,11 +50,11 @@ func natDetect(v ikev1msg.NATT, payloads []ikev1msg.Payload, s Suite, x *phase1,
 			sent = append(sent, string(p.Data))
 		}
 	}
-	if len(sent) < 2 {
+	if len(sent) == 0 {
 		return false, false, false
 	}
 	destination, sources := sent[0], sent[1:]
-	if v.SourceFirst {
+	if v.SourceFirst && len(sources) > 0 {
 		last := len(sent) - 1
 		destination, sources = sent[last], sent[:last]
 	}

@@ -98,7 +98,9 @@ func TestT036NATD(t *testing.T) {
 		local, remote, supported bool
 	}{
 		"none":            {nil, false, false, false},
-		"one":             {[]ikev1msg.Payload{d(us)}, false, false, false},
+		"of another kind": {[]ikev1msg.Payload{&ikev1msg.NATD{Num: early.NATD, Data: us}}, false, false, false},
+		"one":             {[]ikev1msg.Payload{d(us)}, false, true, true},
+		"one, not us":     {[]ikev1msg.Payload{d(them)}, true, true, true},
 		"several sources": {[]ikev1msg.Payload{d(us), d(make([]byte, 32)), d(them)}, false, false, true},
 		"none is it":      {[]ikev1msg.Payload{d(us), d(make([]byte, 32)), d(make([]byte, 32))}, false, true, true},
 		"short":           {[]ikev1msg.Payload{d(us[:20]), d(them[:31])}, true, true, true},
@@ -108,6 +110,21 @@ func TestT036NATD(t *testing.T) {
 		local, remote, ok := natDetect(rfc, c.payloads, s, x, path)
 		if local != c.local || remote != c.remote || ok != c.supported {
 			t.Errorf("%s: local %t, remote %t, supported %t", name, local, remote, ok)
+		}
+	}
+}
+
+// TestT072OneNATD: a single payload is doubt, and in doubt there is a NAT, in every version; it is the destination also where the
+// source comes first.
+func TestT072OneNATD(t *testing.T) {
+	s, x := sampleSuite(), samplePhase1()
+	path := ike.Path{Local: netip.MustParseAddrPort("192.0.2.1:500"), Remote: netip.MustParseAddrPort("203.0.113.7:500")}
+	for _, v := range ikev1msg.NATTs() {
+		for _, at := range []netip.AddrPort{path.Local, path.Remote} {
+			one := []ikev1msg.Payload{&ikev1msg.NATD{Num: v.NATD, Data: natHash(s, x, at)}}
+			if local, remote, ok := natDetect(v, one, s, x, path); local != (at != path.Local) || !remote || !ok {
+				t.Errorf("%s, %s: local %t, remote %t, supported %t", v.Name, at, local, remote, ok)
+			}
 		}
 	}
 }
