@@ -80,13 +80,21 @@ func cipherKey(prf suite.PRF, skeyidE secret.Key, n int) secret.Key {
 	}
 	material := make([]byte, 0, n+prf.Size())
 	defer func() { clear(material[:cap(material)]) }()
-	block := []byte{0}
-	for len(material) < n {
-		block = prf.Sum(skeyidE, block)
-		material = append(material, block...)
+	material = chained(material, n, []byte{0}, func(before []byte) []byte { return prf.Sum(skeyidE, before) })
+	return secret.New(material[:n])
+}
+
+// chained appends blocks to dst, which has the room, until it holds n octets: next makes each from the one before. All of them are
+// parts of keys, and overwritten.
+func chained(dst []byte, n int, block []byte, next func(before []byte) []byte) []byte {
+	for len(dst) < n {
+		before := block
+		block = next(before)
+		dst = append(dst, block...)
+		clear(before)
 	}
 	clear(block)
-	return secret.New(material[:n])
+	return dst
 }
 
 // secretSum is prf(key, parts…) as a secret.

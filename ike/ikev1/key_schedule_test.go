@@ -213,3 +213,24 @@ func TestT026NoKeysOfNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestChainedIsCleared: of the blocks that a key is cut from none is left, the first and those between as little as the last.
+func TestChainedIsCleared(t *testing.T) {
+	var blocks [][]byte
+	room := make([]byte, 0, 64)
+	got := chained(room, 33, []byte{7}, func(before []byte) []byte {
+		if blocks = append(blocks, bytes.Repeat([]byte{before[0] + 1}, 16)); len(before) == 16 && before[0] == 0 {
+			t.Error("cleared before the next was made of it")
+		}
+		return blocks[len(blocks)-1]
+	})
+	want := slices.Concat(bytes.Repeat([]byte{8}, 16), bytes.Repeat([]byte{9}, 16), bytes.Repeat([]byte{10}, 16))
+	if !bytes.Equal(got, want) || &got[0] != &room[:1][0] {
+		t.Errorf("%x", got)
+	}
+	for i, b := range blocks {
+		if !bytes.Equal(b, make([]byte, 16)) {
+			t.Errorf("block %d is left: %x", i, b)
+		}
+	}
+}

@@ -40,11 +40,6 @@ func (c *child) keymat(prf suite.PRF, skeyidD secret.Key, spi uint32) (encr, int
 	seed := binary.BigEndian.AppendUint32([]byte{byte(c.protocol)}, spi)
 	material := make([]byte, 0, e+i+prf.Size())
 	defer func() { clear(material[:cap(material)]) }()
-	var block []byte
-	for len(material) < e+i {
-		block = prf.Sum(skeyidD, block, c.shared.Bytes(), seed, c.ni, c.nr)
-		material = append(material, block...)
-	}
-	clear(block)
+	material = chained(material, e+i, nil, func(before []byte) []byte { return prf.Sum(skeyidD, before, c.shared.Bytes(), seed, c.ni, c.nr) })
 	return secret.New(material[:e]), secret.New(material[e : e+i])
 }
