@@ -86,7 +86,7 @@ func (n NotifyType) String() string {
 
 // Error reports whether the notify is an error (RFC 2408, Section 3.14.1): up to 8191 as they are registered, up to 16383
 // those that vendors made.
-func (n NotifyType) Error() bool { return n < Connected }
+func (n NotifyType) Error() bool { return n != 0 && n < Connected }
 
 var errorNames = [...]string{
 	1: "INVALID_PAYLOAD_TYPE", "DOI_NOT_SUPPORTED", "SITUATION_NOT_SUPPORTED", "INVALID_COOKIE", "INVALID_MAJOR_VERSION",

@@ -46,7 +46,7 @@ func TestNumbersHaveNames(t *testing.T) {
 		}
 	}
 	for n := range 1 << 16 {
-		if NotifyType(n).Error() != (n < 16384) {
+		if NotifyType(n).Error() != (n > 0 && n < 16384) {
 			t.Errorf("notify %d: error is %v", n, NotifyType(n).Error())
 		}
 	}
