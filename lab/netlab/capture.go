@@ -188,14 +188,15 @@ func (p *Packet) Exchange() (exchange byte, fragment bool) {
 	return b[18], b[16] == fragmentPayload
 }
 
-// Count counts packets of one exchange since an instant.
-func Count(packets []Packet, exchange byte, since time.Time) (n int) {
+// Count counts the messages of one exchange since an instant. One that is sent again, as a peer does that waits for a busy machine, is the same.
+func Count(packets []Packet, exchange byte, since time.Time) int {
+	messages := map[string]bool{}
 	for i := range packets {
 		if e, _ := packets[i].Exchange(); e == exchange && packets[i].Time.After(since) {
-			n++
+			messages[string(packets[i].Payload)] = true
 		}
 	}
-	return n
+	return len(messages)
 }
 
 // neighbour says whether a packet is ARP, neighbour discovery (RFC 4861) or the group membership that it needs (RFC 3810).
