@@ -127,7 +127,7 @@ func (k *keyed) addSAs(p *keyedPair, c *ike.ChildSA, at sadb.Endpoint) error {
 	if c.Mode == ike.ModeTransport && p.at[keyedIn] != at {
 		return sadb.ErrReservation // moving it would lose the original addresses
 	}
-	if err := k.bound(p, c); err != nil {
+	if err := k.bound(p, c, at); err != nil {
 		return err
 	}
 	limits, err := limitsOf(*c)

@@ -115,7 +115,7 @@ func (k *keyed) pass(who claimant, list []keyedPolicy, change func([]claimant) [
 // addPolicies puts the policies of a pair in force, inbound ones first.
 func (k *keyed) addPolicies(p *keyedPair, c *ike.ChildSA) error {
 	remote := c.TSRemote
-	if p.carries != nil && c.OrigRemote.IsValid() {
+	if p.carries != nil && c.Encap { // the engine gives ports to whoever is in UDP
 		remote = anyPort(remote)
 	}
 	in, err := policiesOf(c.TSLocal, remote, pfkey.DirIn)

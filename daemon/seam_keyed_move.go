@@ -77,8 +77,12 @@ func (k *keyed) move(p *keyedPair, path ike.Path) error {
 	defer p.moving.Unlock()
 	k.mu.Lock()
 	old := p.at[keyedIn]
-	k.mu.Unlock()
 	to := endpoint(path, old.UDP())
+	taken := k.taken(p, to)
+	k.mu.Unlock()
+	if taken {
+		return errTaken
+	}
 	if p.mode == ike.ModeTransport && !sameHosts(to, old) {
 		return errStays
 	}
@@ -262,9 +266,16 @@ func (k *keyed) pursue(p *keyedPair) {
 func (k *keyed) caught(p *keyedPair, conn *port.Conn) bool {
 	p.moving.Lock()
 	defer p.moving.Unlock()
+	k.mu.Lock()
+	same := k.conn == conn
+	k.mu.Unlock()
+	if !same {
+		return true // what there was has gone with it: what has its names now is another's
+	}
 	err := k.settle(p)
 	k.mu.Lock()
-	same, to, behind := k.conn == conn, p.wanted, p.behind && k.pairs.in[p.spiIn] == p
+	to, behind := p.wanted, p.behind && k.pairs.in[p.spiIn] == p
+	same = k.conn == conn
 	k.mu.Unlock()
 	if !same {
 		return true // what there was has gone with it

@@ -27,7 +27,7 @@ func (k *keyed) tells(c *ike.ChildSA) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	p := k.pairs.in[c.SPIIn]
-	return p != nil && p.reqid == k.shared
+	return k.tellsSAs && p != nil && p.reqid == k.shared
 }
 
 // RemoveAll implements ipsec.

@@ -96,7 +96,7 @@ func (k *keyed) request(m *pfkey.Message) (*pfkey.Message, error) {
 // address has it, and one more try draws another.
 func refused(err error) ike.Answer {
 	f := installed(err).(ike.Failed)
-	if errors.Is(err, pfkey.EEXIST) {
+	if errors.Is(err, pfkey.EEXIST) || errors.Is(err, errTaken) {
 		f.Refusal = ike.RefusalTemporary
 	}
 	return f
@@ -106,6 +106,10 @@ func refused(err error) ike.Answer {
 // SA) is replaced by what has its own place and name from the start.
 func moved(err error) ike.Answer {
 	a := installed(err)
+	if f, ok := a.(ike.Failed); ok && errors.Is(err, errTaken) {
+		f.Refusal = ike.RefusalTemporary
+		return f
+	}
 	if f, ok := a.(ike.Failed); ok && (errors.Is(err, errStays) || errors.Is(err, pfkey.EEXIST)) {
 		f.Refusal = ike.RefusalUnsupported
 		return f

@@ -105,12 +105,38 @@ func nattOf(m *pfkey.Message, at sadb.Endpoint, from, to netip.AddrPort) {
 	m.NATType, m.NATSrcPort, m.NATDstPort = &kind, &sport, &dport
 }
 
+// errTaken: RefusalTemporary. Where its NAT has given what was one client's to another, the first is heard from elsewhere soon.
+var errTaken = errors.New("the SAs of another client are at this address and port")
+
+// taken reports whether SAs of another client, of those that share a reqid, are or may be where a pair is to be: by that the service knows
+// which of them seals what is for whom, and whoever can write another's address as a source would get what is the other's. The caller
+// holds keyed.mu.
+func (k *keyed) taken(p *keyedPair, to sadb.Endpoint) bool {
+	if p.reqid != k.shared || !to.UDP() {
+		return false
+	}
+	there := func(e sadb.Endpoint) bool { return e.UDP() && e.Remote == to.Remote }
+	for _, q := range k.pairs.in {
+		if q.reqid == p.reqid && q.who != "" && q.who != p.who && (q.may(keyedIn, there) || q.may(keyedOut, there)) {
+			return true
+		}
+	}
+	return false
+}
+
 // bound has the SAs of a pair that shares its reqid with others carry what was negotiated for it, and nothing else.
-func (k *keyed) bound(p *keyedPair, c *ike.ChildSA) (err error) {
+func (k *keyed) bound(p *keyedPair, c *ike.ChildSA, at sadb.Endpoint) (err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	p.who = fmt.Sprint(identityKey(c.LocalID, c.RemoteID))
+	if k.taken(p, at) {
+		return errTaken
+	}
 	if p.reqid != k.shared {
 		return nil
+	}
+	if !k.tellsSAs { // it was reserved at a service that is gone
+		return errNoService
 	}
 	if p.carries, err = k.codec.PrivateTraffic(trafficOf(c)); err != nil {
 		return fmt.Errorf("%w: %w: %w", sadb.ErrSelectors, errNotSaid, err)

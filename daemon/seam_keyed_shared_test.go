@@ -95,6 +95,65 @@ func TestKeyedClientsOfOneNAT(t *testing.T) {
 	}
 }
 
+// TestKeyedWithoutNAT: the engine gives ports to whoever is in UDP, so that the policies of a peer that no NAT is known of are of all ports too:
+// from the one it was given nobody may send in the clear.
+func TestKeyedWithoutNAT(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pfkey")
+	s := serve(t, path)
+	defer s.hub.Close()
+	k, _ := keyedTo(t, path)
+	c := l2tpChild(t, k, 7, 0xc0000001, "198.51.100.1:4500", func(c *ike.ChildSA) { c.OrigRemote = netip.Addr{} })
+	if a := k.Ask(time.Now(), 7, ike.Install{Child: c}); a != (ike.Installed{}) {
+		t.Fatalf("%+v", a)
+	}
+	for _, p := range s.db.SPDList() {
+		if p.Remote.PortTo != 65535 {
+			t.Errorf("policy %+v, expected all remote ports", p)
+		}
+	}
+}
+
+// TestKeyedClientAtAnothers: a client that is heard from where another is, whose address it may have written as its source, moves to nowhere
+// and gets nothing new there until the other is heard from elsewhere: what is for the other is found by that place.
+func TestKeyedClientAtAnothers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pfkey")
+	s := serve(t, path)
+	defer s.hub.Close()
+	k, _ := keyedTo(t, path)
+	put := func(c ike.ChildSA) ike.Answer {
+		c.RemoteID = ike.ID{Type: ike.IDFQDN, Data: []byte{'a' + byte(c.Unique)}}
+		return k.Ask(time.Now(), c.Unique, ike.Install{Child: c})
+	}
+	one := l2tpChild(t, k, 7, 0xc0000001, "198.51.100.1:31000", nil)
+	two := l2tpChild(t, k, 8, 0xc0000002, "198.51.100.1:31001", nil)
+	if a, b := put(one), put(two); a != (ike.Installed{}) || b != (ike.Installed{}) {
+		t.Fatalf("%+v, %+v", a, b)
+	}
+	move := func(c ike.ChildSA, to string) ike.Answer {
+		return k.Ask(time.Now(), c.Unique, ike.Move{SPIIn: c.SPIIn, Path: keyedPath(to)})
+	}
+	temporary := func(what string, a ike.Answer) {
+		t.Helper()
+		if f, ok := a.(ike.Failed); !ok || f.Refusal != ike.RefusalTemporary {
+			t.Errorf("%s: %+v, expected to be refused for now", what, a)
+		}
+	}
+	temporary("a move to where one is", move(two, "198.51.100.1:31000"))
+	temporary("a new child there", put(l2tpChild(t, k, 8, 0xc0000003, "198.51.100.1:31000", nil)))
+	for _, ref := range s.db.SAs(0, false) {
+		if i, _ := ref.Info(); i.SPI == 0xc0000002 && i.Endpoint.Remote.Port() != 31001 {
+			t.Errorf("the SA of two sends to %v", i.Endpoint.Remote)
+		}
+	}
+	if a := put(l2tpChild(t, k, 7, 0xc0000004, "198.51.100.1:31000", nil)); a != (ike.Installed{}) {
+		t.Errorf("a second child of one's own: %+v", a)
+	}
+	k.RemoveAll(7)
+	if a := move(two, "198.51.100.1:31000"); a != (ike.Installed{}) {
+		t.Errorf("a move to where nobody is any more: %+v", a)
+	}
+}
+
 // TestKeyedClientsRefused: whom the service cannot tell from another at its address is refused, with the reason.
 func TestKeyedClientsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pfkey")

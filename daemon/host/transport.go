@@ -22,11 +22,11 @@ type flow struct {
 	kind route.Flow
 }
 
-// remoteOf are the remote selectors as this host sees their packets. Behind a NAT the peer has no ports of its own here: the
+// remoteOf are the remote selectors as this host sees their packets. In UDP the peer has no ports of its own here, whatever it says of a NAT: the
 // engine gives each peer one, so that two of them with the same do not meet (RFC 3948, Section 5.2), and any other host
 // behind that NAT could send from it in the clear.
 func remoteOf(c *ike.ChildSA) []ike.Selector {
-	if c.Mode != ike.ModeTransport || !c.OrigRemote.IsValid() {
+	if c.Mode != ike.ModeTransport || !c.Encap {
 		return c.TSRemote
 	}
 	list := slices.Clone(c.TSRemote)

@@ -91,7 +91,11 @@ func (sa *SA) moveChild(_ time.Time, c *child, path ike.Path) {
 	}
 	c.sa.Path = path
 	sa.ask(ike.Move{SPIIn: c.sa.SPIIn, SPIOut: c.sa.SPIOut, Remote: old.Remote.Addr(), Path: path}, func(now time.Time, a ike.Answer) {
-		if f, ok := a.(ike.Failed); ok && f.Refusal == ike.RefusalUnsupported && !c.gone {
+		f, failed := a.(ike.Failed)
+		if failed && f.Refusal == ike.RefusalTemporary {
+			c.sa.Path = old // the next packet from there asks again
+		}
+		if failed && f.Refusal == ike.RefusalUnsupported && !c.gone {
 			c.sa.Path = old
 			if c.sa.Mode == ike.ModeTransport && !sameHosts(old, path) {
 				sa.hostChanged(now, c)

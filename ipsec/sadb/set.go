@@ -223,16 +223,19 @@ type whose struct {
 func (w whose) fits(c *core) bool {
 	e := c.endpoint.Load()
 	switch {
-	case c.bounded && w.flow != nil && !c.single.carries(w.flow):
-		return false
 	case w.raw:
-		return !e.UDP()
+		if e.UDP() {
+			return false
+		}
 	case !w.peer.IsValid():
-		return true
 	case !e.UDP():
-		return w.inner
+		if !w.inner {
+			return false
+		}
+	case e.Remote != w.peer:
+		return false
 	}
-	return e.Remote == w.peer
+	return !c.bounded || w.flow == nil || c.single.carries(w.flow) // last: it is the dearest
 }
 
 // choose finds the best of a mode again.
