@@ -135,7 +135,7 @@ type keyedPair struct {
 	reqid   uint32
 	ah      bool
 	mode    ike.Mode
-	who     string         // whose it is, by identities, from when it is installed
+	who     identities     // whose it is, from when it is installed
 	carries *pfkey.Opaque  // what its SAs say that they carry; nil: whatever policies say
 	ipcomp  bool           // it was asked for, if not agreed on: a trap's templates fit its SAs
 	cpi     [2]uint16      // of the SAs of IPComp that the other side has, in and out; zero: there is none

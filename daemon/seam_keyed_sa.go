@@ -117,7 +117,7 @@ func (k *keyed) taken(p *keyedPair, to sadb.Endpoint) bool {
 	}
 	there := func(e sadb.Endpoint) bool { return e.UDP() && e.Remote == to.Remote }
 	for _, q := range k.pairs.in {
-		if q.reqid == p.reqid && q.who != "" && q.who != p.who && (q.may(keyedIn, there) || q.may(keyedOut, there)) {
+		if q.reqid == p.reqid && q.who != (identities{}) && q.who != p.who && (q.may(keyedIn, there) || q.may(keyedOut, there)) {
 			return true
 		}
 	}
@@ -128,7 +128,7 @@ func (k *keyed) taken(p *keyedPair, to sadb.Endpoint) bool {
 func (k *keyed) bound(p *keyedPair, c *ike.ChildSA, at sadb.Endpoint) (err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	p.who = fmt.Sprint(identityKey(c.LocalID, c.RemoteID))
+	p.who = identityKey(c.LocalID, c.RemoteID)
 	if k.taken(p, at) {
 		return errTaken
 	}

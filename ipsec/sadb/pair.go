@@ -154,7 +154,7 @@ func (c *core) Ended() bool {
 }
 
 // Endpoint is where it sends now.
-func (c *core) Endpoint() Endpoint { return c.endpoint.Load().Endpoint }
+func (c *core) Endpoint() Endpoint { return *c.At() }
 
 // At is where it sends now: not to be changed, and it does not change.
 func (c *core) At() *Endpoint { return &c.endpoint.Load().Endpoint }
